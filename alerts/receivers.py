@@ -1,0 +1,1 @@
+"""News from the lower apps becomes queue rows; a receiver may do nothing else."""

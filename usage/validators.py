@@ -1,0 +1,21 @@
+"""Field rules that several models share; each says what is wrong in one sentence."""
+
+from __future__ import annotations
+
+import unicodedata
+import zoneinfo
+
+from django.core.exceptions import ValidationError
+
+
+def validate_time_zone(value: str) -> None:
+    """Refuse anything but an IANA zone name. Raises ValidationError."""
+    if value not in zoneinfo.available_timezones():
+        raise ValidationError("“%(value)s” is not an IANA time zone.", code="time_zone", params={"value": value})
+
+
+def validate_plain_text(value: str) -> None:
+    """Refuse control and line-separating characters: names travel in mail headers, file names and PDFs. Raises ValidationError."""
+    for character in value:
+        if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
+            raise ValidationError("Line breaks and control characters are not allowed.", code="control_character")
