@@ -1,0 +1,85 @@
+"""Answers to browsers: page or fragment, drawers, the restricted pop-up, and a clear word when the database is away.
+
+Imports nothing of ours, so every app may use it.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django_htmx.http import trigger_client_event
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = 2  # seconds: the embedded server is back within that after a crash
+
+
+def is_fragment_request(request: HttpRequest) -> bool:
+    """True when HTMX asks for a part of a page. A history restore asks for the whole page."""
+    htmx = getattr(request, "htmx", None)
+    return bool(htmx) and not htmx.history_restore_request
+
+
+def page_or_partial(
+    request: HttpRequest, template: str, partial: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """The whole page, or for HTMX only `template#partial`. The two never share a cache entry (Vary)."""
+    name = f"{template}#{partial}" if is_fragment_request(request) else template
+    response = render(request, name, dict(context), status=status)
+    response.headers["Vary"] = "HX-Request, Cookie"
+    return response
+
+
+def drawer(request: HttpRequest, template: str, context: Mapping[str, Any], *, has_errors: bool = False) -> HttpResponse:
+    """A drawer's content; 422 when the form came back with errors (HTMX swaps it in, and tests can tell)."""
+    response = render(request, template, dict(context), status=422 if has_errors else 200)
+    response.headers["Vary"] = "HX-Request, Cookie"
+    return response
+
+
+def restricted(request: HttpRequest, context: Mapping[str, Any], *, template: str = "components/restricted.html") -> HttpResponse:
+    """403 with the pop-up “This feature is restricted” as its body (spec 1.3)."""
+    return render(request, template, dict(context), status=403)
+
+
+def saved(*, message: str, events: Mapping[str, Mapping[str, Any]] | None = None) -> HttpResponse:
+    """An empty answer that closes the drawer, says `message` and fires `events` on the page, so that cards re-fetch themselves."""
+    response = HttpResponse(status=204)
+    trigger_client_event(response, "drawer:close", {})
+    trigger_client_event(response, "toast", {"message": message})
+    for name, detail in (events or {}).items():
+        trigger_client_event(response, name, dict(detail))
+    return response
+
+
+def problem(*, status: int, code: str, title: str, detail: str = "", headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """An `application/problem+json` answer (spec 10.5)."""
+    body = {"type": "about:blank", "status": status, "code": code, "title": title, "detail": detail}
+    return HttpResponse(json.dumps(body), status=status, content_type="application/problem+json", headers=dict(headers or {}))
+
+
+class DatabaseTroubleMiddleware:
+    """Turns “the database is away or too busy” into 503 with Retry-After instead of a 500.
+
+    Nothing was stored when that happens: every service is one transaction, so asking again is safe.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        log.error("database unavailable: %s", str(exception).partition("\n")[0])
+        headers = {"Retry-After": str(RETRY_AFTER)}
+        if request.path.startswith(("/api/", "/ofrep/")):
+            return problem(status=503, code="database_unavailable", title="Try again in a moment", headers=headers)
+        page = "<!doctype html><title>One moment</title><h1>One moment</h1><p>The database is restarting. Please reload this page."
+        return HttpResponse(page, status=503, headers=headers)
