@@ -64,7 +64,9 @@ def sync_schedules(*, now: datetime) -> None:
         schedule.next_run = job.next_slot(after=now)
         schedule.save()
     # A name that was ever doubled by hand would run its job twice.
-    Schedule.objects.exclude(id__in=[row.id for row in {s.name: s for s in Schedule.objects.order_by("-id")}.values()]).delete()
+    Schedule.objects.exclude(
+        id__in=[row.id for row in {s.name: s for s in Schedule.objects.order_by("-id")}.values()]
+    ).delete()
 
 
 def sync_after_migrate(**kwargs: Any) -> None:

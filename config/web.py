@@ -34,14 +34,18 @@ def page_or_partial(
     return response
 
 
-def drawer(request: HttpRequest, template: str, context: Mapping[str, Any], *, has_errors: bool = False) -> HttpResponse:
+def drawer(
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, has_errors: bool = False
+) -> HttpResponse:
     """A drawer's content; 422 when the form came back with errors (HTMX swaps it in, and tests can tell)."""
     response = render(request, template, dict(context), status=422 if has_errors else 200)
     response.headers["Vary"] = "HX-Request, Cookie"
     return response
 
 
-def restricted(request: HttpRequest, context: Mapping[str, Any], *, template: str = "components/restricted.html") -> HttpResponse:
+def restricted(
+    request: HttpRequest, context: Mapping[str, Any], *, template: str = "components/restricted.html"
+) -> HttpResponse:
     """403 with the pop-up “This feature is restricted” as its body (spec 1.3)."""
     return render(request, template, dict(context), status=403)
 
@@ -56,10 +60,14 @@ def saved(*, message: str, events: Mapping[str, Mapping[str, Any]] | None = None
     return response
 
 
-def problem(*, status: int, code: str, title: str, detail: str = "", headers: Mapping[str, str] | None = None) -> HttpResponse:
+def problem(
+    *, status: int, code: str, title: str, detail: str = "", headers: Mapping[str, str] | None = None
+) -> HttpResponse:
     """An `application/problem+json` answer (spec 10.5)."""
     body = {"type": "about:blank", "status": status, "code": code, "title": title, "detail": detail}
-    return HttpResponse(json.dumps(body), status=status, content_type="application/problem+json", headers=dict(headers or {}))
+    return HttpResponse(
+        json.dumps(body), status=status, content_type="application/problem+json", headers=dict(headers or {})
+    )
 
 
 class DatabaseTroubleMiddleware:
