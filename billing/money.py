@@ -1,0 +1,81 @@
+"""Money: how many decimals a currency has, the one rounding, and how amounts are written (spec 5, 10.5).
+
+Amounts are exact Decimals until they become a line; then `round_money` rounds them once, half-up, to the minor unit of
+ISO 4217. CLDR counts other digits than ISO for a dozen currencies (it follows the cash in use), so the table is here.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from usage.rounding import EXACT, exact, round_half_up
+
+# The active codes of ISO 4217 by their minor unit, and the withdrawn ones that documents of the last years still carry
+# (an issued document is shown for ever). Metals, test codes and units of account have no minor unit and are not money.
+_CODES: Final = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    2: """
+        AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF
+        CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HRK
+        HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR
+        MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP
+        SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG
+        YER ZAR ZMW ZWG ZWL
+    """,
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_DECIMALS: Final = {code: digits for digits, codes in _CODES.items() for code in codes.split()}
+CURRENCIES: Final = tuple(sorted(_DECIMALS))
+RATE_DECIMALS: Final = 10
+
+
+def decimals(currency: str) -> int:
+    """Digits after the point that amounts of `currency` have (ISO 4217). ValueError for an unknown code."""
+    try:
+        return _DECIMALS[currency]
+    except (KeyError, TypeError):
+        raise ValueError(f"currency {currency!r} is not an ISO 4217 code") from None
+
+
+def round_money(amount: Decimal | Fraction | int, currency: str) -> Decimal:
+    """`amount` to the minor unit of `currency`, half-up (halves away from zero), with exactly that many decimals.
+
+    The only rounding of money; call it once per line, on the exact amount. ValueError for an unknown currency, a float,
+    NaN or infinity.
+    """
+    unit = Decimal(1).scaleb(-decimals(currency))
+    # Adding 0 turns -0.00 into 0.00.
+    return EXACT.quantize(round_half_up(exact(amount, "amount"), Fraction(unit)), unit) + 0
+
+
+def plain_money(amount: Decimal, currency: str) -> str:
+    """For the API: "18.50", "1850", "18.500"; the currency's decimals, no grouping, no symbol (spec 10.5)."""
+    return f"{round_money(amount, currency):f}"
+
+
+def format_money(amount: Decimal, currency: str, *, locale: str = "en_US") -> str:
+    """For people: "$18.50", "¥1,850", "-$3.00"; rounded to the currency's decimals, as `locale` writes money."""
+    return _written(round_money(amount, currency), currency, locale, decimals(currency), decimals(currency))
+
+
+def format_rate(unit_price: Decimal, currency: str, *, locale: str = "en_US") -> str:
+    """A price per unit, which may be finer than the currency: "$0.50", "$0.0045"; up to 10 decimals, never rounded to
+    cents."""
+    least = decimals(currency)
+    rounded = round_half_up(exact(unit_price, "unit_price"), Fraction(1, 10**RATE_DECIMALS))
+    return _written(rounded, currency, locale, least, max(least, RATE_DECIMALS))
+
+
+def _written(amount: Decimal, currency: str, locale: str, least: int, most: int) -> str:
+    # Imported here because locale data take a tenth of a second to load, and arithmetic needs none of them.
+    from babel import Locale
+
+    parsed = Locale.parse(locale)
+    pattern = copy(parsed.currency_formats["standard"])
+    pattern.frac_prec = (least, most)
+    # currency_digits would bring CLDR's number of decimals back.
+    return str(pattern.apply(amount, parsed, currency=currency, currency_digits=False))

@@ -1,0 +1,150 @@
+"""What a quantity costs (spec 5.2, 5.11). Exact: the caller rounds the amount once, with `billing.money.round_money`.
+
+Every model prices the *excess* = max(0, quantity - included):
+
+=========== ====================================================================================================
+per_unit    excess x `unit_price`
+graduated   each tier prices the units that fall into it
+volume      the tier that the excess reaches prices all of it
+package     packages of `package_size`, begun ones count whole, at `unit_price` each
+=========== ====================================================================================================
+
+A bound belongs to the lower tier: with `up_to=100` the 100th unit is still the lower tier's. Flat fees are due only
+when there is an excess: the rate's own `flat_fee` once under any model; a tier's once that tier is entered (graduated:
+every tier entered adds its fee; volume: only the tier reached). So an excess of 0 costs 0, or `minimum`, which applies
+also then. `maximum` comes last and wins over everything.
+
+Fields that a model does not name are ignored (`unit_price` under tiers, `tiers` under per_unit), so that a stored rate
+can change its model and back without losing what was typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from usage.rounding import decimal_of, exact
+
+MODELS: Final = ("per_unit", "graduated", "volume", "package")
+TIERED: Final = ("graduated", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A stretch of the excess, in display units, up to and including `up_to` (None: no bound). Nothing negative."""
+
+    up_to: Decimal | int | None = None
+    unit_price: Decimal | int | None = None
+    flat_fee: Decimal | int | None = None
+
+    def __post_init__(self) -> None:
+        if self.up_to is not None and exact(self.up_to, "up_to") <= 0:
+            raise ValueError(f"up_to must be greater than 0, not {self.up_to}")
+        _amount(self.unit_price, "unit_price")
+        _amount(self.flat_fee, "flat_fee")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How a metric is priced. All quantities in display units; None means "none of it", except `maximum`: no maximum.
+
+    `unit_size` is the number of stored units in one display unit (60 for minutes). ValueError for a rate that cannot be
+    applied: unknown model, negative numbers, tiers that do not ascend to one without bound, packages of nothing.
+    """
+
+    model: str
+    unit_price: Decimal | int | None = None
+    included: Decimal | int | None = None
+    tiers: Sequence[Tier] = ()
+    package_size: Decimal | int | None = None
+    flat_fee: Decimal | int | None = None
+    minimum: Decimal | int | None = None
+    maximum: Decimal | int | None = None
+    unit_size: Decimal | int = 1
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ValueError(f"model {self.model!r} is none of {', '.join(MODELS)}")
+        object.__setattr__(self, "tiers", tuple(self.tiers or ()))
+        for name in ("unit_price", "included", "flat_fee", "minimum", "maximum"):
+            _amount(getattr(self, name), name)
+        if exact(self.unit_size, "unit_size") <= 0:
+            raise ValueError(f"unit_size must be greater than 0, not {self.unit_size}")
+        if self.model == "package" and (self.package_size is None or exact(self.package_size, "package_size") <= 0):
+            raise ValueError(f"package_size must be greater than 0, not {self.package_size}")
+        if self.model in TIERED:
+            _check_tiers(self.tiers)
+
+
+def price(*, quantity: Decimal | int, rate: Rate) -> Decimal:
+    """The amount for `quantity`, which is in *stored* units, in the rate's currency, not rounded (spec 5.11).
+
+    Exact where the decimal expansion ends; otherwise (a division by `unit_size` that leaves a remainder) correct to 80
+    digits, so that rounding the result to cents equals rounding the exact amount. ValueError for NaN and infinities.
+    """
+    size = exact(rate.unit_size, "unit_size")
+    # Kept in stored units, where the count is whole; unit_size divides once, at the end.
+    excess = max(Fraction(0), exact(quantity, "quantity") - _amount(rate.included, "included") * size)
+    amount = _PRICED[rate.model](excess, rate, size) / size
+    if excess:
+        amount += _amount(rate.flat_fee, "flat_fee")
+    amount = max(amount, _amount(rate.minimum, "minimum"))
+    if rate.maximum is not None:
+        amount = min(amount, exact(rate.maximum, "maximum"))
+    return decimal_of(amount)
+
+
+# Each returns amount x unit_size.
+
+
+def _per_unit(excess: Fraction, rate: Rate, size: Fraction) -> Fraction:
+    return excess * _amount(rate.unit_price, "unit_price")
+
+
+def _package(excess: Fraction, rate: Rate, size: Fraction) -> Fraction:
+    begun = -(-excess // (exact(rate.package_size or 0, "package_size") * size))
+    return begun * _amount(rate.unit_price, "unit_price") * size
+
+
+def _graduated(excess: Fraction, rate: Rate, size: Fraction) -> Fraction:
+    amount = lower = Fraction(0)
+    for tier in rate.tiers:
+        if excess <= lower:
+            break
+        upper = excess if tier.up_to is None else min(excess, exact(tier.up_to, "up_to") * size)
+        amount += (upper - lower) * _amount(tier.unit_price, "unit_price") + _amount(tier.flat_fee, "flat_fee") * size
+        lower = upper
+    return amount
+
+
+def _volume(excess: Fraction, rate: Rate, size: Fraction) -> Fraction:
+    if not excess:
+        return Fraction(0)
+    reached = next(tier for tier in rate.tiers if tier.up_to is None or excess <= exact(tier.up_to, "up_to") * size)
+    return excess * _amount(reached.unit_price, "unit_price") + _amount(reached.flat_fee, "flat_fee") * size
+
+
+_PRICED: Final = {"per_unit": _per_unit, "package": _package, "graduated": _graduated, "volume": _volume}
+
+
+def _amount(value: Decimal | int | None, name: str) -> Fraction:
+    fraction = Fraction(0) if value is None else exact(value, name)
+    if fraction < 0:
+        raise ValueError(f"{name} must not be negative, not {value}")
+    return fraction
+
+
+def _check_tiers(tiers: Sequence[Tier]) -> None:
+    if not tiers or tiers[-1].up_to is not None:
+        raise ValueError("tiers: the last one must have no bound (up_to=None)")
+    lower = Fraction(0)
+    for number, tier in enumerate(tiers[:-1], start=1):
+        if tier.up_to is None:
+            raise ValueError(f"tiers: number {number} has no bound but is not the last")
+        upper = exact(tier.up_to, "up_to")
+        if upper <= lower:
+            raise ValueError(f"tiers: number {number} ends at {tier.up_to}, not above the one before it")
+        lower = upper

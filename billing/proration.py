@@ -1,0 +1,46 @@
+"""Parts of a period: what a plan costs for its days (spec 5.5) and seats for theirs (spec 5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+from billing.money import round_money
+from usage.rounding import decimal_of, exact
+
+
+def split(*, segments: Sequence[tuple[Decimal, int]], currency: str) -> tuple[Decimal, ...]:
+    """What each segment of one period costs: `segments` are (price for the whole period, whole local days), in order.
+
+    The exact share is price x days / all days. Shares are rounded cumulatively, half-up, to the currency's minor unit:
+    each part is the rounded sum up to its end minus the rounded sum up to its beginning, so the parts add up to the
+    rounded exact sum, to the cent. A segment without days costs 0. ValueError for negative days, no days at all, and an
+    unknown currency.
+    """
+    days = [exact(count, "days") for _, count in segments]
+    if any(count < 0 for count in days):
+        raise ValueError("days must not be negative")
+    total = sum(days)
+    if not total:
+        raise ValueError("segments have no days")
+    parts = []
+    due, billed = Fraction(0), round_money(0, currency)
+    for (price, _), count in zip(segments, days, strict=True):
+        due += exact(price, "price") * count / total
+        rounded = round_money(due, currency)
+        parts.append(rounded - billed)
+        billed = rounded
+    return tuple(parts)
+
+
+def seat_charge(*, days: Sequence[Decimal], price: Decimal, days_in_period: int) -> Decimal:
+    """Sum over the days of seats / days in period x price: exact, to be rounded once by the caller (spec 5.4).
+
+    `days` are the seats of each local day (`usage.seats.seats_per_day`); days not given count nothing. `price` is for
+    one seat held the whole period. ValueError when the period has no days or fewer than are given.
+    """
+    if days_in_period < 1 or len(days) > days_in_period:
+        raise ValueError(f"days_in_period is {days_in_period}, with {len(days)} days given")
+    held = sum((exact(seats, "seats") for seats in days), start=Fraction(0))
+    return decimal_of(held * exact(price, "price") / days_in_period)
