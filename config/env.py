@@ -1,4 +1,7 @@
-"""Readers of environment variables. Every error names the variable, so that an operator can mend it. Imports nothing of ours."""
+"""Readers of environment variables. Every error names the variable, so that an operator can mend it.
+
+Imports nothing of ours.
+"""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Log lines that can be followed: every line of one request carries the same id, which the answer's X-Request-ID repeats."""
+"""Log lines that can be followed: all lines of one request carry one id, and the answer's X-Request-ID repeats it."""
 
 import json
 import logging

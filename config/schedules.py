@@ -37,7 +37,7 @@ JOBS = (
 
 @transaction.atomic
 def sync_schedules(*, now: datetime) -> None:
-    """Make django-q2's Schedule rows equal to JOBS. Two processes may do it at once: the second waits and finds it done.
+    """Make django-q2's Schedule rows equal to JOBS. Of two processes at once, the second waits and finds it done.
 
     A row whose cron text changed, and a new row, get their first slot after `now`; the others keep theirs, so a slot
     that fell into a time without workers is still made up for.

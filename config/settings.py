@@ -79,7 +79,7 @@ TEMPLATES = [
     }
 ]
 
-# --- Data. No connection pool: the worker processes are forked and would share its sockets. -------------------------
+# --- Data. No connection pool: the worker processes are forked and would share its sockets. ---
 DATABASES = {
     "default": database(
         env("DATABASE_URL", default="") or devpg.url(VAR),
@@ -96,7 +96,7 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
 
-# --- People ---------------------------------------------------------------------------------------------------------
+# --- People ---
 AUTH_USER_MODEL = "usage.User"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -114,7 +114,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
-# --- Safety of the browser's side (strict: no inline script or style anywhere) ----------------------------------------
+# --- Safety of the browser's side (strict: no inline script or style anywhere) ---
 SECURE_CSP = {
     "default-src": [CSP.SELF],
     "script-src": [CSP.SELF, CSP.NONCE],
@@ -134,13 +134,13 @@ SECURE_HSTS_SECONDS = number(env, "HSTS_SECONDS", 31_536_000 if IS_HTTPS else 0)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TRUST_PROXY", default=False) else None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024  # the API answers 413 itself, well below this
 
-# --- Words and numbers ------------------------------------------------------------------------------------------------
+# --- Words and numbers ---
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# --- Static files -------------------------------------------------------------------------------------------------------
+# --- Static files ---
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -150,12 +150,12 @@ STORAGES = {
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
-# --- E-mail (spec 10.6) -------------------------------------------------------------------------------------------------
+# --- E-mail (spec 10.6) ---
 MAILERS = mailers(env("EMAIL_URL", default=""), VAR)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("FROM_EMAIL", default="Headroom <headroom@headroom.example>")
 SUPPORT_EMAIL = env("SUPPORT_EMAIL", default="support@headroom.example")
 
-# --- Background jobs (spec 8.1) -------------------------------------------------------------------------------------------
+# --- Background jobs (spec 8.1) ---
 # retry > timeout: a job that still runs is never started a second time. `name` salts the signed rows: keep it.
 Q_CLUSTER = {
     "name": "headroom",
@@ -177,11 +177,11 @@ Q_CLUSTER = {
     "label": "Background jobs",
 }
 
-# --- Headroom itself --------------------------------------------------------------------------------------------------------
+# --- Headroom itself ---
 LIVE_EVALUATION = env.bool("LIVE_EVALUATION", default=True)  # false: telling waits for the sweeps (spec 2.8)
 ISSUER = issuer(env)
 
-# --- Logs -------------------------------------------------------------------------------------------------------------------
+# --- Logs ---
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

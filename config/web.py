@@ -21,7 +21,7 @@ RETRY_AFTER = 2  # seconds: the embedded server is back within that after a cras
 def is_fragment_request(request: HttpRequest) -> bool:
     """True when HTMX asks for a part of a page. A history restore asks for the whole page."""
     htmx = getattr(request, "htmx", None)
-    return bool(htmx) and not htmx.history_restore_request
+    return htmx is not None and bool(htmx) and not htmx.history_restore_request
 
 
 def page_or_partial(
@@ -51,7 +51,7 @@ def restricted(
 
 
 def saved(*, message: str, events: Mapping[str, Mapping[str, Any]] | None = None) -> HttpResponse:
-    """An empty answer that closes the drawer, says `message` and fires `events` on the page, so that cards re-fetch themselves."""
+    """An empty answer that closes the drawer, says `message` and fires `events`, so that cards re-fetch themselves."""
     response = HttpResponse(status=204)
     trigger_client_event(response, "drawer:close", {})
     trigger_client_event(response, "toast", {"message": message})
@@ -89,5 +89,5 @@ class DatabaseTroubleMiddleware:
         headers = {"Retry-After": str(RETRY_AFTER)}
         if request.path.startswith(("/api/", "/ofrep/")):
             return problem(status=503, code="database_unavailable", title="Try again in a moment", headers=headers)
-        page = "<!doctype html><title>One moment</title><h1>One moment</h1><p>The database is restarting. Please reload this page."
+        page = "<!doctype html><title>One moment</title><h1>One moment</h1><p>The database is away. Please reload the page."
         return HttpResponse(page, status=503, headers=headers)

@@ -7,8 +7,8 @@ os.environ.setdefault("SECRET_KEY", "tests-only")
 # Two runs on one machine never share files.
 os.environ.setdefault("HEADROOM_VAR", tempfile.mkdtemp(prefix="headroom-tests-"))
 
-from config.settings import *  # noqa: E402, F403
-from config.settings import STORAGES  # noqa: E402
+from config.settings import *  # noqa: F403
+from config.settings import STORAGES
 
 # The manifest needs collectstatic; the live server of the tests finds the files where they lie.
 STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
