@@ -165,7 +165,7 @@ def _choose_home(var: Path) -> Path:
 
 
 def _run(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's programs as somebody it accepts. A server that stays would hold a pipe open: hence a file."""
+    """Run one of PostgreSQL's programs as somebody it accepts. Output goes to a file: a server that stays holds on to it."""
     folder = binaries() if not (home / "postgresql").exists() else home / "postgresql" / "bin"
     arguments = [str(folder / command[0]), *command[1:]]
     with tempfile.TemporaryFile("w+") as output:

@@ -63,7 +63,8 @@ def database(url: str, *, statement_timeout: int, lock_timeout: int, idle_timeou
     if "host" in options:
         settings["HOST"] = options.pop("host")
     if "port" in options:
-        settings["PORT"] = str(options.pop("port"))
+        settings["PORT"] = options.pop("port")
+    settings["PORT"] = str(settings["PORT"])
     if not settings.get("NAME"):
         raise ImproperlyConfigured("DATABASE_URL names no database: postgres://user@host/NAME")
     limits = {

@@ -89,5 +89,5 @@ class DatabaseTroubleMiddleware:
         headers = {"Retry-After": str(RETRY_AFTER)}
         if request.path.startswith(("/api/", "/ofrep/")):
             return problem(status=503, code="database_unavailable", title="Try again in a moment", headers=headers)
-        page = "<!doctype html><title>One moment</title><h1>One moment</h1><p>The database is away. Please reload the page."
+        page = "<!doctype html><title>One moment</title><h1>The database is away</h1><p>Please reload in a moment."
         return HttpResponse(page, status=503, headers=headers)

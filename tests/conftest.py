@@ -1,0 +1,60 @@
+"""What every test may use: real Chromium, a real SMTP server. The database is real PostgreSQL, always."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config.env import mailers
+from tests.smtp import SmtpSink
+
+# Playwright's synchronous API runs an event loop in the test's own thread; Django would refuse the database there.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the machine's own browser. Without one a test is skipped, but in CI it fails."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path:
+        return path
+    if os.environ.get("CI"):
+        pytest.fail("chromium is missing: run bin/setup")
+    pytest.skip("chromium is not installed (bin/setup installs it)")
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any], chromium: str) -> dict[str, Any]:
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
+    return {**browser_type_launch_args, "executable_path": chromium, "args": [*flags, *quiet]}
+
+
+@pytest.fixture
+def page(page: Any) -> Iterator[Any]:
+    """A browser page that fails its test when a script breaks or anything offends the content security policy."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        # An answer such as 403 or 422 is logged as a failed resource although the page deals with it.
+        lambda line: (
+            complaints.append(line.text)
+            if line.type == "error" and not line.text.startswith("Failed to load resource")
+            else None
+        ),
+    )
+    yield page
+    assert complaints == []
+
+
+@pytest.fixture
+def smtp_sink(settings: Any) -> Iterator[SmtpSink]:
+    """A real SMTP server that the product's mail goes to during the test."""
+    sink = SmtpSink()
+    sink.start()
+    settings.MAILERS = mailers(sink.url, settings.VAR)
+    yield sink
+    sink.stop()
