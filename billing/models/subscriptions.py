@@ -24,8 +24,8 @@ class Subscription(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        ordering = ["account", "starts_on"]
-        constraints = [models.UniqueConstraint(fields=["account", "starts_on"], name="subscription_last_change_of_day")]
+        ordering = ["account", "period", "starts_on"]
+        constraints = [models.UniqueConstraint(fields=["account", "period", "starts_on"], name="subscription_last_change_of_day")]
 
     def __str__(self) -> str:
         return f"{self.account}: {self.plan or 'no plan'} from {self.starts_on}"

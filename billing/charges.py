@@ -1,0 +1,394 @@
+"""What an account owes for a period, line by line (spec 5.2-5.5, 2.11). Pure: no Django, no clock, no database.
+
+One function makes the lines, `charge_lines`. The billing page, the API, the preview of an upgrade and the invoice all call
+it, so they cannot disagree; they differ only in the quantities that they hand in (usage now, or usage at the cut).
+
+Quantities come in stored units, lines carry display units. Every amount is rounded once, half-up, to the currency's minor
+unit, where its line is made; sums are sums of lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from itertools import groupby
+from typing import Any, Final
+
+from billing.money import round_money
+from billing.pricing import Rate, price
+from billing.proration import seat_charge, split
+from usage.formats import date_span
+from usage.projection import project
+from usage.rounding import SMALLEST, exact, plain, round_half_up, shown_quantity
+
+PLAN: Final = "plan"
+ADD_ON: Final = "add_on"
+CONTRACTED: Final = "contracted"
+SEATS: Final = "seats"
+USAGE: Final = "usage"
+
+INCLUDED: Final = "included"
+PAY_AS_YOU_GO: Final = "pay_as_you_go"
+UNLIMITED: Final = "unlimited"
+
+ZERO: Final = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricTerms:
+    """The terms of a metric in a period as a plain value. `included` (display units) is the contracted amount when
+    `kind` is "contracted", and None for "pay_as_you_go" and "unlimited". `rate` is None when nothing is ever charged.
+    """
+
+    metric_id: int
+    key: str
+    name: str
+    kind: str
+    rate: Rate | None
+    included: Decimal | None = None
+    contracted_price: Decimal | None = None
+    unit: str = "units"
+    unit_singular: str = "unit"
+    unit_size: int = 1
+    is_level: bool = False
+    position: int = 0
+
+    @property
+    def unit_price(self) -> Decimal | None:
+        """What one unit above included costs, in the account's currency; None unless the price is per unit."""
+        if self.rate is None or self.rate.model != "per_unit" or self.rate.unit_price is None:
+            return None
+        return Decimal(self.rate.unit_price)
+
+    def amount(self, quantity: Decimal, currency: str) -> Decimal:
+        """The charge for the pool's `quantity` (stored units) above what is included, rounded once (spec 5.2, 5.11).
+
+        The contracted amount itself is a line of its own. Not for levels (`seats_amount`).
+        """
+        return round_money(ZERO if self.rate is None else price(quantity=quantity, rate=self.rate), currency)
+
+    def seats_amount(self, days: Sequence[Decimal], days_in_period: int, currency: str) -> Decimal:
+        """The charge for a level held on `days`: seats above included / days in period x price, rounded once (spec 5.4)."""
+        included = self.included or ZERO
+        above = [max(ZERO, seats - included) for seats in days]
+        return round_money(
+            seat_charge(days=above, price=self.unit_price or ZERO, days_in_period=days_in_period), currency
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """From `starts_on` (a local day, whole) on the account has this plan; `price` None = no plan."""
+
+    starts_on: date
+    plan_id: int | None
+    name: str
+    price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPart:
+    """Whole local days of a period under one plan; `price` is for the whole period, None = no plan on these days."""
+
+    name: str
+    price: Decimal | None
+    days: int
+    first_day: date
+    last_day: date
+
+
+@dataclass(frozen=True, slots=True)
+class AddOnPrice:
+    """An add-on of the period, at full price (spec 5.3)."""
+
+    key: str
+    name: str
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class MetricUse:
+    """What the workspaces of an account used of a metric, by workspace id.
+
+    `quantities` in stored units. For levels they are the seats now, and `days` holds the seats of each local day of the
+    period; days not given count nothing.
+    """
+
+    terms: MetricTerms
+    quantities: Mapping[int, Decimal]
+    days: Mapping[int, Sequence[Decimal]] = field(default_factory=dict)
+
+    @property
+    def pool(self) -> Decimal:
+        """All workspaces together, stored units (spec 2.9)."""
+        return sum(self.quantities.values(), start=ZERO)
+
+    @property
+    def pool_days(self) -> list[Decimal]:
+        """Levels: all workspaces together, day by day."""
+        length = max((len(days) for days in self.days.values()), default=0)
+        padded = ([*days, *[ZERO] * (length - len(days))] for days in self.days.values())
+        return [sum(day, start=ZERO) for day in zip(*padded, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeLine:
+    """A line as an invoice prints it. Quantities in display units, `amount` rounded to the account's currency.
+
+    `workspaces` are (id, quantity) in display units (seats: seat-days), `ledger` the same in stored units: what the line
+    bills of each workspace. `unit_price` is None unless the price is per unit.
+    """
+
+    kind: str
+    description: str
+    amount: Decimal
+    metric_id: int | None = None
+    quantity: Decimal | None = None
+    included: Decimal | None = None
+    overage: Decimal | None = None
+    unit_price: Decimal | None = None
+    workspaces: tuple[tuple[int, Decimal], ...] = ()
+    ledger: tuple[tuple[int, Decimal], ...] = ()
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCharge:
+    """What a metric costs the account. Pool quantities in display units; amounts in the account's currency.
+
+    `overage_amount` leaves the contracted amount out, which is fixed; for pay-as-you-go it is the whole charge, for levels
+    the seats' charge. `projected_*` are None before 24 hours and for levels (spec 2.11).
+    """
+
+    terms: MetricTerms
+    pool_quantity: Decimal
+    overage_quantity: Decimal
+    overage_amount: Decimal
+    contracted_amount: Decimal
+    projected_quantity: Decimal | None
+    projected_amount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Charges:
+    """An account's charges of a period: `so_far` = `fixed` (plan, add-ons, contracted amounts, seats) + `total_overage`.
+
+    `total_overage` is the sum over metrics without seats and fixed charges (spec 10.5); `projected_total` = `fixed` +
+    the overage at this pace, None before 24 hours (spec 2.11).
+    """
+
+    currency: str
+    lines: tuple[ChargeLine, ...]
+    metrics: Mapping[int, MetricCharge]
+    fixed: Decimal
+    total_overage: Decimal
+    so_far: Decimal
+    projected_overage: Decimal | None
+    projected_total: Decimal | None
+
+
+def plan_parts(*, days: Sequence[date], before: PlanChange | None, changes: Sequence[PlanChange]) -> list[PlanPart]:
+    """The local `days` of a period (ascending) as parts under one plan each (spec 5.5).
+
+    `before` is what held when the period began; the day of a change belongs to the new plan, and of several changes on one
+    day the last one given counts. Days without a plan are a part without price. Neighbours of the same plan are one part.
+    """
+    nothing = PlanChange(starts_on=days[0], plan_id=None, name="", price=None)
+    held = []
+    for day in days:
+        current = before or nothing
+        for change in changes:
+            if change.starts_on <= day:
+                current = change
+        held.append((day, current))
+    parts = []
+    for _, group in groupby(held, key=lambda pair: (pair[1].plan_id, pair[1].price)):
+        run = list(group)
+        plan = run[0][1]
+        parts.append(
+            PlanPart(name=plan.name, price=plan.price, days=len(run), first_day=run[0][0], last_day=run[-1][0])
+        )
+    return parts
+
+
+def charge_lines(
+    *,
+    currency: str,
+    days_in_period: int,
+    parts: Sequence[PlanPart],
+    add_ons: Iterable[AddOnPrice],
+    uses: Iterable[MetricUse],
+) -> list[ChargeLine]:
+    """Every line of a period, in the order in which they are printed (spec 5.6): plan or its parts, add-ons, contracted
+    amounts, seats, usage.
+
+    A metric with terms has its line also at 0.00, because its ledger rows hang on it. ValueError for an unknown currency.
+    """
+    in_order = sorted(uses, key=lambda use: (use.terms.position, use.terms.key))
+    lines = _plan_lines(parts, currency)
+    lines += [
+        ChargeLine(
+            kind=ADD_ON,
+            description=add_on.name,
+            quantity=Decimal(1),
+            unit_price=add_on.price,
+            amount=round_money(add_on.price, currency),
+            detail={"add_on": add_on.key},
+        )
+        for add_on in add_ons
+    ]
+    lines += [line for use in in_order if (line := _contracted_line(use.terms, currency))]
+    lines += [_seats_line(use, days_in_period, currency) for use in in_order if use.terms.is_level]
+    lines += [_usage_line(use, currency) for use in in_order if not use.terms.is_level]
+    return lines
+
+
+def account_charges(
+    *,
+    currency: str,
+    days_in_period: int,
+    parts: Sequence[PlanPart],
+    add_ons: Iterable[AddOnPrice],
+    uses: Sequence[MetricUse],
+    days_used: Decimal,
+    length: Decimal,
+) -> Charges:
+    """The lines with their sums and the projection (spec 2.11, 10.5). `days_used` and `length` are elapsed and all days of
+    the period, as seconds / 86 400 (`usage.projection`). ValueError for an unknown currency.
+    """
+    lines = charge_lines(currency=currency, days_in_period=days_in_period, parts=parts, add_ons=add_ons, uses=uses)
+    by_metric = {(line.kind, line.metric_id): line for line in lines}
+    metrics = {}
+    for use in uses:
+        terms = use.terms
+        line = by_metric[SEATS if terms.is_level else USAGE, terms.metric_id]
+        contracted = by_metric.get((CONTRACTED, terms.metric_id))
+        projected = None
+        if not terms.is_level:
+            projected = project(quantity=use.pool, days_used=days_used, days_in_period=length)
+        metrics[terms.metric_id] = MetricCharge(
+            terms=terms,
+            pool_quantity=shown_quantity(use.pool, unit_size=terms.unit_size),
+            overage_quantity=_overage(terms, use.pool),
+            overage_amount=line.amount,
+            contracted_amount=contracted.amount if contracted else round_money(0, currency),
+            projected_quantity=None if projected is None else shown_quantity(projected, unit_size=terms.unit_size),
+            projected_amount=None if projected is None else terms.amount(projected, currency),
+        )
+    nothing = round_money(0, currency)
+    overage = sum((line.amount for line in lines if line.kind == USAGE), start=nothing)
+    fixed = sum((line.amount for line in lines if line.kind != USAGE), start=nothing)
+    # The days decide, not the metrics: an account without any metric has a projected total too.
+    too_early = project(quantity=ZERO, days_used=days_used, days_in_period=length) is None
+    projected_overage = None
+    if not too_early:
+        projected_overage = sum((metric.projected_amount or ZERO for metric in metrics.values()), start=nothing)
+    return Charges(
+        currency=currency,
+        lines=tuple(lines),
+        metrics=metrics,
+        fixed=fixed,
+        total_overage=overage,
+        so_far=fixed + overage,
+        projected_overage=projected_overage,
+        projected_total=None if projected_overage is None else fixed + projected_overage,
+    )
+
+
+def _plan_lines(parts: Sequence[PlanPart], currency: str) -> list[ChargeLine]:
+    if not parts:
+        return []
+    amounts = split(segments=[(part.price or ZERO, part.days) for part in parts], currency=currency)
+    all_days = sum(part.days for part in parts)
+    lines = []
+    for part, amount in zip(parts, amounts, strict=True):
+        if part.price is None:
+            continue
+        is_whole = part.days == all_days
+        span = "" if is_whole else f", {date_span(part.first_day, part.last_day)}"
+        lines.append(
+            ChargeLine(
+                kind=PLAN,
+                description=f"{part.name} plan{span}",
+                quantity=Decimal(1) if is_whole else _six(Fraction(part.days, all_days)),
+                unit_price=part.price,
+                amount=amount,
+                detail={
+                    "plan": part.name,
+                    "days": part.days,
+                    "days_in_period": all_days,
+                    "first_day": part.first_day.isoformat(),
+                    "last_day": part.last_day.isoformat(),
+                },
+            )
+        )
+    return lines
+
+
+def _contracted_line(terms: MetricTerms, currency: str) -> ChargeLine | None:
+    """The contracted amount, charged whether it is used or not (spec 5.3)."""
+    if terms.contracted_price is None or terms.included is None:
+        return None
+    return ChargeLine(
+        kind=CONTRACTED,
+        description=f"{terms.name}, contracted",
+        metric_id=terms.metric_id,
+        quantity=plain(terms.included),
+        unit_price=terms.contracted_price,
+        amount=round_money(terms.included * terms.contracted_price, currency),
+    )
+
+
+def _seats_line(use: MetricUse, days_in_period: int, currency: str) -> ChargeLine:
+    """Seats are billed by the day: the ledger's quantity is seat-days, the printed one their share of the period."""
+    terms = use.terms
+    pool = use.pool_days
+    ledger = tuple((workspace, sum(days, start=ZERO)) for workspace, days in use.days.items() if any(days))
+    runs = [{"seats": f"{plain(seats):f}", "days": len(list(run))} for seats, run in groupby(pool)]
+    return ChargeLine(
+        kind=SEATS,
+        description=terms.name,
+        metric_id=terms.metric_id,
+        quantity=_six(exact(sum(pool, start=ZERO), "seat-days") / days_in_period),
+        included=terms.included,
+        unit_price=terms.unit_price,
+        amount=terms.seats_amount(pool, days_in_period, currency),
+        workspaces=ledger,
+        ledger=ledger,
+        detail={"runs": runs, "seat_days": f"{plain(sum(pool, start=ZERO)):f}", "days_in_period": days_in_period},
+    )
+
+
+def _usage_line(use: MetricUse, currency: str) -> ChargeLine:
+    terms = use.terms
+    return ChargeLine(
+        kind=USAGE,
+        description=terms.name,
+        metric_id=terms.metric_id,
+        quantity=shown_quantity(use.pool, unit_size=terms.unit_size),
+        included=terms.included,
+        overage=_overage(terms, use.pool),
+        unit_price=terms.unit_price,
+        amount=terms.amount(use.pool, currency),
+        workspaces=tuple(
+            (workspace, shown_quantity(quantity, unit_size=terms.unit_size))
+            for workspace, quantity in use.quantities.items()
+        ),
+        ledger=tuple(use.quantities.items()),
+        detail={"terms": terms.kind},
+    )
+
+
+def _overage(terms: MetricTerms, pool: Decimal) -> Decimal:
+    """Display units above what is included; all of it for pay-as-you-go, none for unlimited (spec 10.5)."""
+    if terms.rate is None:
+        return ZERO
+    excess = max(Fraction(0), exact(pool, "quantity") - exact(terms.included or 0, "included") * terms.unit_size)
+    return plain(_six(excess / terms.unit_size))
+
+
+def _six(value: Fraction) -> Decimal:
+    return round_half_up(value, Fraction(SMALLEST))
