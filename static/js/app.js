@@ -1,0 +1,183 @@
+// Headroom's own script: dialogs, toasts, polling, theme. Pages can be read, and forms sent, without it. No dependencies but htmx.
+//
+// What the server may say in HX-Trigger (django-htmx: trigger_client_event):
+//   drawer:close                        close the drawer (and what stands on it)
+//   popup:close                         close the confirmation or the restricted pop-up
+//   toast {"text": "...", "tone": "ok"} say what just happened; tones: ok, alert, limit, info
+//   usage:changed                       cards listening with hx-trigger="usage:changed from:body" fetch themselves again
+
+const drawer = document.getElementById("drawer");
+const popup = document.getElementById("popup");
+
+// ---- Dialogs: htmx puts a frame into #drawer or #popup; the dialog opens, keeps the focus, and gives it back.
+
+const openers = new Map();
+
+function open(dialog) {
+  if (dialog.open || !dialog.innerHTML.trim()) return;
+  openers.set(dialog, document.activeElement);
+  const title = dialog.querySelector("h2[id]");
+  if (title) dialog.setAttribute("aria-labelledby", title.id);
+  const text = dialog.querySelector("[data-describes]");
+  if (text) dialog.setAttribute("aria-describedby", text.id);
+  dialog.showModal();
+}
+
+function giveFocusBack(dialog) {
+  const opener = openers.get(dialog);
+  openers.delete(dialog);
+  // A card that fetched itself again is a new element with the same id.
+  const target = opener?.isConnected ? opener : opener?.id && document.getElementById(opener.id);
+  if (target) target.focus({ preventScroll: true });
+}
+
+for (const dialog of [drawer, popup]) {
+  if (!dialog) continue;
+  dialog.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target !== dialog) return;
+    open(dialog);
+    dialog.querySelector('[aria-invalid="true"]')?.focus();
+  });
+  dialog.addEventListener("close", () => {
+    dialog.replaceChildren();
+    giveFocusBack(dialog);
+    if (dialog === drawer && popup?.open) popup.close();
+  });
+  // Only a press that also began on the backdrop closes: a selection dragged out of a field must not.
+  let pressed = false;
+  dialog.addEventListener("pointerdown", (event) => { pressed = event.target === dialog; });
+  dialog.addEventListener("click", (event) => {
+    if ((event.target === dialog && pressed) || event.target.closest("[data-close]")) {
+      event.preventDefault();
+      dialog.close();
+    }
+  });
+}
+
+// The browser's back button closes an open drawer instead of leaving the page.
+if (drawer) {
+  new MutationObserver(() => {
+    if (drawer.open && history.state?.drawer !== true) history.pushState({ drawer: true }, "");
+    else if (!drawer.open && history.state?.drawer === true) history.back();
+  }).observe(drawer, { attributes: true, attributeFilter: ["open"] });
+  addEventListener("popstate", () => { if (drawer.open && history.state?.drawer !== true) drawer.close(); });
+}
+
+document.body.addEventListener("drawer:close", () => drawer?.close());
+document.body.addEventListener("popup:close", () => popup?.close());
+
+// ---- Controls that are readable but not usable ask the server for the reason (spec 1.3): data-restricted="<url>".
+
+function explain(control) {
+  htmx.ajax("GET", control.closest("[data-restricted]").dataset.restricted, { target: "#popup", swap: "innerHTML" });
+}
+document.addEventListener("click", (event) => {
+  const control = event.target.closest?.('[data-restricted] [aria-disabled="true"], [data-restricted][aria-disabled="true"]');
+  if (!control) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  explain(control);
+}, true);
+document.addEventListener("beforeinput", (event) => {
+  const field = event.target.closest?.('[data-restricted] [aria-disabled="true"]');
+  if (!field) return;
+  event.preventDefault();
+  explain(field);
+}, true);
+
+// ---- One click is one request: the pressed button waits visibly, a second press does nothing.
+
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  const { elt, requestConfig } = event.detail;
+  const button = requestConfig?.triggeringEvent?.submitter ?? (elt.matches("button, .btn") ? elt : null);
+  if (button?.matches(".btn")) button.setAttribute("aria-busy", "true");
+});
+for (const name of ["htmx:afterRequest", "htmx:sendAbort"]) {
+  document.body.addEventListener(name, () => {
+    for (const button of document.querySelectorAll('.btn[aria-busy="true"]')) button.removeAttribute("aria-busy");
+  });
+}
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sent) event.preventDefault();
+  else if (!form.matches("[hx-post], [hx-get], [hx-put]") && form.method === "post") form.dataset.sent = "1";
+});
+addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; });
+
+// ---- Toasts: a polite live region; they stay while the pointer or the focus is on them.
+
+const toasts = document.getElementById("toasts");
+
+function toast({ text, tone = "ok" }) {
+  const model = document.getElementById("toast");
+  if (!toasts || !model || !text) return;
+  const item = model.content.firstElementChild.cloneNode(true);
+  item.querySelector("span").textContent = text;
+  for (const icon of item.querySelectorAll("[data-tone]")) if (icon.dataset.tone !== tone) icon.remove();
+  item.classList.add(`toast-${tone}`);
+  toasts.append(item);
+  expire(item);
+}
+function expire(item) {
+  setTimeout(() => (item.matches(":hover, :focus-within") ? expire(item) : item.remove()), 8000);
+}
+toasts?.addEventListener("click", (event) => { if (event.target.closest("[data-dismiss]")) event.target.closest(".toast").remove(); });
+for (const item of toasts?.children ?? []) expire(item);
+document.body.addEventListener("toast", (event) => toast(event.detail));
+
+for (const name of ["htmx:sendError", "htmx:timeout"]) {
+  document.body.addEventListener(name, (event) => {
+    if (!event.detail.elt.matches("[data-poll]")) toast({ text: "No connection. Nothing was changed. Try again in a moment.", tone: "alert" });
+  });
+}
+document.body.addEventListener("htmx:responseError", (event) => {
+  const { elt, xhr } = event.detail;
+  if (elt.matches("[data-poll]")) return;
+  if (xhr.status === 429) toast({ text: "Too many requests. Try again in a moment.", tone: "alert" });
+  else if (xhr.status >= 500) toast({ text: "Something went wrong on our side. Nothing was changed.", tone: "alert" });
+  else toast({ text: "That is not possible any more. Reload the page and try again.", tone: "alert" });
+});
+
+// ---- Polling: data-poll="30" with hx-trigger="poll"; it rests while the page is hidden or a dialog is open.
+
+function poll(all) {
+  if (document.hidden || document.querySelector("dialog[open]")) return;
+  for (const element of document.querySelectorAll("[data-poll]")) {
+    const due = Number(element.dataset.polled ?? started) + Number(element.dataset.poll) * 1000;
+    if (!all && Date.now() < due) continue;
+    element.dataset.polled = Date.now();
+    htmx.trigger(element, "poll");
+  }
+}
+const started = Date.now();
+setInterval(poll, 1000);
+document.addEventListener("visibilitychange", () => poll());
+
+// A part that replaces itself keeps its open tables.
+let unfolded = [];
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  unfolded = [...(event.detail.target?.querySelectorAll?.("details[open][id]") ?? [])].map((item) => item.id);
+});
+document.body.addEventListener("htmx:afterSettle", () => {
+  for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
+  unfolded = [];
+});
+
+// ---- Theme: system, light or dark, kept on this device.
+
+function showTheme() {
+  const theme = document.documentElement.dataset.theme ?? "system";
+  for (const button of document.querySelectorAll("[data-set-theme]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.setTheme === theme));
+  }
+}
+document.addEventListener("click", (event) => {
+  const theme = event.target.closest?.("[data-set-theme]")?.dataset.setTheme;
+  if (!theme) return;
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  try { theme === "system" ? localStorage.removeItem("theme") : localStorage.setItem("theme", theme); } catch { /* kept for this page only */ }
+  showTheme();
+});
+for (const part of document.querySelectorAll("[data-theme-choice]")) part.hidden = false;
+showTheme();

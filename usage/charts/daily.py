@@ -1,0 +1,270 @@
+"""The chart of one metric in one period: running total above, per day below, one exact time axis (spec 6.4). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+from usage.charts import placing, words
+from usage.charts.labels import Plan, Point
+from usage.charts.parts import Box, DailyChart, Dot, Tick, Words, bar, day_names, points
+from usage.charts.scale import FULL, Column, Scale, TimeAxis, percent, scale_to, text
+from usage.formats import short_number
+
+ZERO = Decimal(0)
+DAY = timedelta(days=1)
+TOP = 1800  # air for the label of the highest line
+BETWEEN = 3400  # from the upper panel's base to the lower panel's top
+SIZES = {"wide": (20_000, 5200), "split": (17_600, 5200), "half": (15_600, 4000), "small": (14_000, 3600)}
+FAR = 25  # an alert or limit this many times above everything else would flatten the line that matters
+
+
+@dataclass(slots=True)
+class _Series:
+    """One running total: its days, their sums, and the curve they draw."""
+
+    days: list[Decimal] = field(default_factory=list)
+    sums: list[Decimal] = field(default_factory=list)
+    projected: Decimal | None = None
+    curve: list[Point] = field(default_factory=list)
+    ahead: list[Point] = field(default_factory=list)
+
+    @property
+    def total(self) -> Decimal:
+        return self.sums[-1] if self.sums else ZERO
+
+    def draw(self, columns: Sequence[Column], scale: Scale, now: int) -> None:
+        steps = zip(columns, self.sums, strict=True)
+        self.curve = [(0, scale.bottom), *((min(column.right, now), scale.y(total)) for column, total in steps)]
+        if self.projected is not None:
+            self.ahead = [self.curve[-1], (FULL, scale.y(self.projected))]
+
+
+def daily_chart(
+    *,
+    id: str,
+    name: str,
+    unit: str,
+    workspace: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    as_of: datetime,
+    zone: str,
+    own: Mapping[date, Decimal],
+    pool: Mapping[date, Decimal] | None = None,
+    included: Decimal | None = None,
+    included_word: str = "Included",
+    alert: Decimal | None = None,
+    limit: Decimal | None = None,
+    projected: Decimal | None = None,
+    pool_projected: Decimal | None = None,
+    previous: Sequence[Decimal] = (),
+    whole: bool = True,
+    size: str = "wide",
+) -> DailyChart:
+    """The chart of a counted metric (spec 6.4): the line ends at the elapsed fraction, the projection at 100 %.
+
+    `own` and `pool` map local days (of `zone`, IANA) to quantities in display units; days without usage may be missing.
+    `pool` is all workspaces of the account, given only when there are several; the blue line then belongs to it.
+    `included` None draws none (pay-as-you-go, unlimited); `included_word` is Included or Contracted. `as_of` is the
+    instant at which the totals were read; from `ends_at` on the period is complete and nothing is projected.
+    `projected` is drawn exactly and said in whole units (half-up). `previous` holds the last period's days in order.
+    `whole` is False for units that split (minutes). Raises ValueError for an empty period and KeyError for an unknown
+    `size` (wide, split, half, small).
+    """
+    upper, lower = SIZES[size]
+    axis = TimeAxis(starts_at=starts_at, ends_at=ends_at, zone=zone)
+    now = axis.x(as_of)
+    done = as_of >= ends_at
+    begun = [column for column in axis.columns if column.left < now]
+    ours = _series(begun, own)
+    everyone = _series(begun, pool or {})
+    before = _running(previous)
+    has_usage = ours.total > 0 or everyone.total > 0
+    if has_usage and not done:
+        ours.projected = projected
+        everyone.projected = pool_projected if pool is not None else None
+
+    marks = [
+        *words.make_mark("included", included, included_word, " shared" if pool is not None else ""),
+        *words.make_mark("alert", alert, "Alert"),
+        *words.make_mark("limit", limit, "Limit"),
+    ]
+    known = [ours.total, everyone.total, ours.projected, everyone.projected, included, *before[-1:]]
+    base = max(value for value in known if value is not None)
+    settled = as_of - starts_at >= DAY
+    near = [mark for mark in marks if not settled or not base or mark.value <= base * FAR]
+    scale = scale_to(max([base, *(mark.value for mark in near)]), top=TOP, bottom=TOP + upper, steps=4, whole=whole)
+    floor = scale.bottom + BETWEEN + lower
+    busiest = max(ours.days, default=ZERO)
+    day_scale = scale_to(busiest, top=floor - lower, bottom=floor, steps=2, whole=whole, headroom=Decimal(1))
+    if has_usage:
+        ours.draw(begun, scale, now)
+        if pool is not None:
+            everyone.draw(begun, scale, now)
+    past = _spread(before, scale)
+
+    plan = Plan(
+        top=scale.top,
+        bottom=scale.bottom,
+        curves=[curve for curve in (ours.curve, everyone.curve, past, ours.ahead, everyone.ahead) if curve],
+        lines=[scale.y(mark.value) for mark in near],
+        dots=[curve[-1] for curve in (ours.curve, everyone.curve, ours.ahead, everyone.ahead) if curve],
+    )
+    references = tuple(placing.reference(mark, plan, scale, now, is_near=mark in near) for mark in reversed(marks))
+    labels = (
+        *placing.projections(_named_ends(ours, everyone), plan, now),
+        *placing.last_period(past, plan, now),
+        *placing.both_lines(ours.curve, everyone.curve, workspace, plan, now),
+    )
+    notes = placing.note(_note(has_usage=has_usage, early=not settled), plan, scale, now if has_usage else FULL)
+    top_line = everyone.curve or ours.curve
+    day, rest = words.readout(begun, ours.days, ours.total if has_usage else None, done=done)
+    return DailyChart(
+        id=id,
+        title="Total this period",
+        height=text(floor + 2400),
+        sentence=words.sentence(
+            name=name,
+            unit=unit,
+            workspace=workspace,
+            total=ours.total if has_usage else None,
+            pool_total=everyone.total if pool is not None else None,
+            marks=marks,
+            projected=words.estimate(ours.projected),
+            pool_projected=words.estimate(everyone.projected),
+        ),
+        readout_day=day,
+        readout=rest,
+        axis=_axis(scale, day_scale, has_bars=any(ours.days)),
+        grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
+        bases=(text(scale.bottom), text(floor)),
+        panel=Words(x="0", y=text(scale.bottom + 2600), dx="", anchor="", words="Per day"),
+        future=_future(now, scale) if has_usage else None,
+        bars=_bars(begun, ours.days, day_scale, running=not done),
+        areas=tuple(_area(curve, scale) for curve in (everyone.curve, ours.curve) if curve),
+        over=_over(top_line, scale.y(included)) if included is not None and top_line else "",
+        previous=points(past),
+        projections=tuple(points(series.ahead) for series in (everyone, ours) if series.ahead),
+        pool=points(everyone.curve),
+        line=points(ours.curve),
+        references=references,
+        dots=_dots(ours, everyone),
+        labels=labels,
+        notes=notes,
+        days=day_names(axis, text(floor + 1800)),
+        hits=words.hits(begun, ours.days, ours.sums, everyone.sums if pool is not None else (), workspace)
+        if has_usage
+        else (),
+        hit_y=text(scale.top),
+        hit_height=text(floor - scale.top),
+        scrub_label=f"Day in {name}",
+        scrub_max=len(axis.columns) - 1,
+        scrub_value=max(len(begun) - 1, 0),
+        caption=f"{name} per day, {workspace}",
+        columns=("Day", "That day", f"{workspace} so far", *(["All workspaces so far"] if pool is not None else [])),
+        rows=words.rows(begun, ours.days, ours.sums, everyone.sums if pool is not None else ()),
+        view_box=f"0 0 100 {text(floor + 2400)}",
+    )
+
+
+def _series(columns: Sequence[Column], usage: Mapping[date, Decimal]) -> _Series:
+    """The begun days; what a clock ahead of ours dated after today belongs to today."""
+    if not columns:
+        return _Series()
+    days = [usage.get(column.on, ZERO) for column in columns]
+    days[-1] += sum((quantity for on, quantity in usage.items() if on > columns[-1].on), ZERO)
+    return _Series(days=days, sums=_running(days))
+
+
+def _running(days: Sequence[Decimal]) -> list[Decimal]:
+    sums, total = [], ZERO
+    for quantity in days:
+        total += quantity
+        sums.append(total)
+    return sums
+
+
+def _spread(sums: Sequence[Decimal], scale: Scale) -> list[Point]:
+    """The last period over this one's whole width: its share of time, not its dates, is what compares."""
+    if not sums:
+        return []
+    return [(0, scale.bottom), *((FULL * (i + 1) // len(sums), scale.y(total)) for i, total in enumerate(sums))]
+
+
+def _named_ends(ours: _Series, everyone: _Series) -> list[tuple[str, Point]]:
+    ends = []
+    for series, prefix in ((everyone, "Projected, all"), (ours, "Projected")):
+        value = words.estimate(series.projected)
+        if series.ahead and value is not None:
+            ends.append((f"{prefix} {words.label_number(value)}", series.ahead[-1]))
+    return ends
+
+
+def _note(*, has_usage: bool, early: bool) -> list[tuple[str, str]]:
+    if not has_usage:
+        return [("No usage yet this period", "")]
+    if early:
+        long = "Too early to project: less than 24 hours of data"
+        return [(long, "chart-wide"), ("Too early to project", "chart-narrow")]
+    return []
+
+
+def _axis(scale: Scale, day_scale: Scale, *, has_bars: bool) -> tuple[Tick, ...]:
+    ticks = [Tick(text(scale.y(tick) + 400), short_number(tick)) for tick in scale.ticks()]
+    if has_bars:
+        ticks.append(Tick(text(day_scale.top + 400), short_number(day_scale.top_value)))
+    return (*ticks, Tick(text(day_scale.bottom + 400), "0"))
+
+
+def _future(now: int, scale: Scale) -> Box | None:
+    if now >= FULL:
+        return None
+    return Box(x=percent(now), y=text(scale.top), width=percent(FULL - now), height=text(scale.bottom - scale.top))
+
+
+def _bars(columns: Sequence[Column], days: Sequence[Decimal], scale: Scale, *, running: bool) -> tuple[Box, ...]:
+    last = len(days) - 1
+    return tuple(
+        bar(
+            left=column.left,
+            right=column.right,
+            top=scale.y(quantity),
+            bottom=scale.bottom,
+            kind="now" if running and index == last else "",
+        )
+        for index, (column, quantity) in enumerate(zip(columns, days, strict=True))
+        if quantity > 0
+    )
+
+
+def _area(curve: Sequence[Point], scale: Scale) -> str:
+    return points([(0, scale.bottom), *curve, (curve[-1][0], scale.bottom)])
+
+
+def _over(curve: Sequence[Point], level: int) -> str:
+    """The part of the curve above the included amount, closed along the blue line at the exact crossings; else ""."""
+    above: list[Point] = []
+    for (x0, y0), (x1, y1) in pairwise(curve):
+        if (y0 < level) != (y1 < level):
+            above.append((x0 + (x1 - x0) * (level - y0) // (y1 - y0), level))
+        if y1 < level:
+            above.append((x1, y1))
+    if above and curve[-1][1] < level:
+        above.append((curve[-1][0], level))
+    return points(above)
+
+
+def _dots(ours: _Series, everyone: _Series) -> tuple[Dot, ...]:
+    wanted = [
+        ("chart-dot-pool", everyone.curve, "4"),
+        ("chart-dot", ours.curve, "5"),
+        ("chart-dot-end", everyone.ahead, "3.5"),
+        ("chart-dot-end", ours.ahead, "3.5"),
+    ]
+    return tuple(
+        Dot(kind, percent(curve[-1][0]), text(curve[-1][1]), radius) for kind, curve, radius in wanted if curve
+    )

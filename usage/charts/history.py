@@ -1,0 +1,180 @@
+"""History: a bar per billing period, included as a blue step, the running one dark with its projection (6.5). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from usage.charts.parts import MIN_BAR, Box, Tick, Words, points
+from usage.charts.scale import FULL, Scale, percent, scale_to, text
+from usage.charts.words import estimate, label_number
+from usage.formats import number, short_number
+
+TOP = 2000
+BOTTOMS = {"wide": 20_400, "small": 12_400}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPeriod:
+    """One billing period: `label` names its first day (`8 Nov`); `included` None has no blue step; display units."""
+
+    label: str
+    quantity: Decimal
+    included: Decimal | None = None
+    is_running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of the blue step: from (x1, y1) to (x2, y2)."""
+
+    x1: str
+    x2: str
+    y1: str
+    y2: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryChart:
+    """Geometry and words of templates/components/history_chart.html."""
+
+    height: str
+    sentence: str
+    axis: tuple[Tick, ...]
+    grid: tuple[str, ...]
+    base: str
+    bars: tuple[Box, ...]
+    titles: tuple[str, ...]
+    steps: tuple[Step, ...]
+    projection: Step | None
+    projection_stem: Step | None
+    labels: tuple[Words, ...]
+    notes: tuple[Words, ...]
+    periods: tuple[Words, ...]
+    has_included: bool
+    has_projection: bool
+
+
+def history_chart(
+    *,
+    name: str,
+    periods: Sequence[HistoryPeriod],
+    projected: Decimal | None = None,
+    whole: bool = True,
+    size: str = "wide",
+) -> HistoryChart:
+    """Bars of `periods`, oldest first. `projected` belongs to the running period, which is the last one.
+
+    Up to eight bars carry their number; more of them lose it on a phone, from 13 on the table alone has it.
+    Raises KeyError for an unknown `size` (wide, small).
+    """
+    bottom = BOTTOMS[size]
+    count = len(periods)
+    running = bool(periods) and periods[-1].is_running
+    ahead = projected if running else None
+    quantities = [period.quantity for period in periods]
+    included = [period.included for period in periods if period.included is not None]
+    highest = max([*quantities, *included, *([ahead] if ahead is not None else [])], default=Decimal(0))
+    scale = scale_to(highest, top=TOP, bottom=bottom, steps=4, whole=whole)
+    step = FULL // count if count else FULL
+    lefts = [FULL * index // count for index in range(count)]
+    every = -(-count // 6) if count > 8 else 1
+    numbers_kind = "strong" if count <= 8 else "strong chart-note"
+    labels, bars, names = [], [], []
+    for index, (period, left) in enumerate(zip(periods, lefts, strict=True)):
+        middle = left + step // 2
+        top = min(scale.y(period.quantity), bottom - MIN_BAR) if period.quantity > 0 else bottom
+        bars.append(
+            Box(
+                x=percent(left + step * 28 // 100),
+                y=text(top),
+                width=percent(step * 44 // 100),
+                height=text(bottom - top),
+                kind="now" if period.is_running else "",
+            )
+        )
+        if count <= 12:
+            beside = period.is_running and ahead is not None
+            place = ("-5", "end") if beside else ("", "middle")
+            words = short_number(period.quantity, from_=10_000)
+            labels.append(Words(percent(middle), text(top - 700), *place, words, numbers_kind))
+        if (count - 1 - index) % every == 0:
+            names.append(Words(percent(middle), text(bottom + 2000), "", "middle", period.label))
+    projection, stem = _projection(ahead, lefts, step, scale, labels, quantities)
+    steps, notes = _steps(periods, lefts, step, scale)
+    value = estimate(ahead)
+    told = [f"{period.label} {number(period.quantity)}" for period in periods]
+    return HistoryChart(
+        height=text(bottom + 2600),
+        sentence=f"{name} by billing period: {', '.join(told) or 'nothing recorded yet'}"
+        + (f"; projected {number(value)}" if value is not None else ""),
+        axis=tuple(Tick(text(scale.y(tick) + 400), short_number(tick)) for tick in scale.ticks()),
+        grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
+        base=text(bottom),
+        bars=tuple(bars),
+        titles=tuple(f"{period.label}: {number(period.quantity)}" for period in periods),
+        steps=steps,
+        projection=projection,
+        projection_stem=stem,
+        labels=tuple(labels),
+        notes=notes,
+        periods=tuple(names),
+        has_included=bool(included),
+        has_projection=value is not None,
+    )
+
+
+def _projection(
+    ahead: Decimal | None,
+    lefts: Sequence[int],
+    step: int,
+    scale: Scale,
+    labels: list[Words],
+    quantities: Sequence[Decimal],
+) -> tuple[Step | None, Step | None]:
+    """A dashed lid over the running bar, a stem down to it, and its number at the right edge."""
+    value = estimate(ahead)
+    if ahead is None or value is None or ahead <= quantities[-1]:
+        return None, None
+    left, y = lefts[-1], scale.y(ahead)
+    middle = percent(left + step // 2)
+    labels.append(Words("100%", text(y - 700), "", "end", f"Projected {label_number(value)}"))
+    lid = Step(percent(left + step * 28 // 100), percent(left + step * 72 // 100), text(y), text(y))
+    return lid, Step(middle, middle, text(scale.y(quantities[-1])), text(y))
+
+
+def _steps(
+    periods: Sequence[HistoryPeriod], lefts: Sequence[int], step: int, scale: Scale
+) -> tuple[tuple[Step, ...], tuple[Words, ...]]:
+    """The included amount as a step; its number stands where it changes."""
+    steps: list[Step] = []
+    notes: list[Words] = []
+    before: Decimal | None = None
+    for index, period in enumerate(periods):
+        left, right = lefts[index], lefts[index + 1] if index + 1 < len(lefts) else FULL
+        if period.included is None:
+            before = None
+            continue
+        y = scale.y(period.included)
+        if before is not None and before != period.included:
+            steps.append(Step(percent(left), percent(left), text(scale.y(before)), text(y)))
+        if before != period.included:
+            words = short_number(period.included)
+            if left == 0:
+                notes.append(Words("2", text(y - 700), "", "", words, "chart-note"))
+            else:
+                notes.append(Words(percent(left), text(y + 400), "-6", "end", words, "chart-note"))
+        steps.append(Step(percent(left), percent(right), text(y), text(y)))
+        before = period.included
+    return tuple(steps), tuple(notes)
+
+
+def spark(quantities: Sequence[Decimal]) -> str:
+    """The shape of a series for `<polyline points>` in a `viewBox="0 0 100 24"`; "" for fewer than two values."""
+    if len(quantities) < 2:
+        return ""
+    highest = max(max(quantities), Decimal(1))
+    scale = Scale(top=200, bottom=2200, top_value=highest, step=highest)
+    last = len(quantities) - 1
+    return points([(FULL * index // last, scale.y(value)) for index, value in enumerate(quantities)])

@@ -1,0 +1,151 @@
+"""The pieces a chart is made of, ready for a template: attributes as text, words as words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from usage.charts.labels import Label, Point
+from usage.charts.scale import TimeAxis, percent, text
+from usage.formats import day_and_month
+
+MIN_BAR = 150  # 1.5 px: little is not nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    y: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle: x and width in per cent, y and height in px. `kind` is a class or empty."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text in the plot. `kind` adds classes (`strong`, `on-future`, …)."""
+
+    x: str
+    y: str
+    dx: str
+    anchor: str
+    words: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A horizontal line with its label; `kind` is included, alert or limit; `y` is "" when it lies above the axis."""
+
+    kind: str
+    y: str
+    label: Words
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    kind: str
+    x: str
+    y: str
+    radius: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A day's column over both panels; its title is what the scrubber reads."""
+
+    x: str
+    width: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table behind the chart: the day, then its numbers in the order of `columns`."""
+
+    day: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DailyChart:
+    """Geometry and words of templates/components/chart.html. Empty strings and tuples are not drawn."""
+
+    id: str
+    title: str
+    height: str
+    sentence: str
+    readout_day: str
+    readout: str
+    axis: tuple[Tick, ...]
+    grid: tuple[str, ...]
+    bases: tuple[str, ...]
+    panel: Words | None
+    future: Box | None
+    bars: tuple[Box, ...]
+    areas: tuple[str, ...]
+    over: str
+    previous: str
+    projections: tuple[str, ...]
+    pool: str
+    line: str
+    references: tuple[Reference, ...]
+    dots: tuple[Dot, ...]
+    labels: tuple[Words, ...]
+    notes: tuple[Words, ...]
+    days: tuple[Words, ...]
+    hits: tuple[Hit, ...]
+    hit_y: str
+    hit_height: str
+    scrub_label: str
+    scrub_max: int
+    scrub_value: int
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    view_box: str
+
+
+def points(curve: Sequence[Point]) -> str:
+    return " ".join(f"{text(x)},{text(y)}" for x, y in curve)
+
+
+def words_at(label: Label, *, kind: str = "", now: int = 10_000) -> Words:
+    """The label as an SVG text; over the days to come its halo takes their shade."""
+    classes = [kind] if kind else []
+    if label.x_mid > now:
+        classes.append("on-future")
+    place = label.place
+    return Words(
+        x=percent(place.x),
+        y=text(place.y),
+        dx=text(place.dx) if place.dx else "",
+        anchor="" if place.anchor == "start" else place.anchor,
+        words=label.words,
+        kind=" ".join(classes),
+    )
+
+
+def bar(*, left: int, right: int, top: int, bottom: int, kind: str = "") -> Box:
+    """A day's bar: 72 % of its column, at least 1.5 px high."""
+    width = (right - left) * 72 // 100
+    top = min(top, bottom - MIN_BAR)
+    left += (right - left - width) // 2
+    return Box(x=percent(left), y=text(top), width=percent(width), height=text(bottom - top), kind=kind)
+
+
+def day_names(axis: TimeAxis, y: str) -> tuple[Words, ...]:
+    """The few days that are named below the lower panel."""
+    names = []
+    for column in axis.label_columns():
+        anchor = "" if column.left == 0 else "end" if column.left > 9700 else "middle"
+        names.append(Words(percent(column.left), y, "", anchor, day_and_month(column.on)))
+    return tuple(names)

@@ -1,0 +1,83 @@
+"""Which places the texts of a daily chart may take, best first. Pure; the choice itself is in `labels`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from usage.charts.labels import Label, Place, Plan, Point, y_at
+from usage.charts.parts import Reference, Words, words_at
+from usage.charts.scale import FULL, Scale, text
+from usage.charts.words import Mark
+
+
+def reference(mark: Mark, plan: Plan, scale: Scale, now: int, *, is_near: bool) -> Reference:
+    """A line, its label at the left end above it, else below, else at the right. Far above the scale: words alone."""
+    if not is_near:
+        words = f"{mark.words}, above this scale"
+        rows = [scale.top - 400, scale.top + 1300, scale.top + 3000]
+        places = [place for y in rows for place in (Place(0, 600, y), Place(FULL, -600, y, "end"))]
+        return Reference(mark.kind, "", words_at(plan.put(words, places, bold=True), now=now))
+    y = scale.y(mark.value)
+    places = [
+        Place(0, 600, y - 600),
+        Place(0, 600, y + 1400),
+        Place(FULL, -600, y - 600, "end"),
+        Place(FULL, -600, y + 1400, "end"),
+        Place(FULL // 2, 0, y - 600, "middle"),
+        Place(FULL // 2, 0, y + 1400, "middle"),
+    ]
+    return Reference(mark.kind, text(y), words_at(plan.put(mark.words, places, bold=True, own_line=y), now=now))
+
+
+def projections(ends: Sequence[tuple[str, Point]], plan: Plan, now: int) -> list[Words]:
+    """(words, end of the line), the upper one first. Fewer than 9 px apart: only that one, two names would touch."""
+    found: list[Words] = []
+    for index, (words, (x, y)) in enumerate(ends):
+        if index and abs(y - ends[0][1][1]) < 900:
+            continue
+        places = [Place(x, -800, y - 900, "end"), Place(x, -400, y + 1700, "end"), Place(x, -1400, y + 400, "end")]
+        found.append(words_at(plan.put(words, places), now=now))
+    return found
+
+
+def _along(curve: Sequence[Point], share: int) -> Point:
+    """The curve's point at `share` per cent of its own width."""
+    x = curve[-1][0] * share // 100
+    y = y_at(curve, x)
+    return x, curve[-1][1] if y is None else y
+
+
+def last_period(curve: Sequence[Point], plan: Plan, now: int) -> list[Words]:
+    if not curve:
+        return []
+    places = []
+    for share in (55, 40, 70, 85):
+        x, y = _along(curve, share)
+        places += [Place(x, 600, y + 1500), Place(x, -600, y - 900, "end")]
+    return [words_at(plan.put("Last period", places), now=now)]
+
+
+def both_lines(line: Sequence[Point], pool: Sequence[Point], workspace: str, plan: Plan, now: int) -> list[Words]:
+    """Names are only needed when there are two lines: ours right below its line, all workspaces left above theirs."""
+    if not line or not pool:
+        return []
+    (own_x, own_y), (all_x, all_y) = line[-1], pool[-1]
+    below = [Place(x, 800, y + 1700) for x, y in (_along(line, share) for share in (72, 50, 88, 35))]
+    above = [Place(x, -600, y - 900, "end") for x, y in (_along(pool, share) for share in (72, 100, 50, 88, 35))]
+    own = plan.put(
+        workspace if len(workspace) <= 18 else workspace[:17].rstrip() + "…",
+        [*below, Place(own_x, 1000, own_y + 1600), Place(own_x, 1000, own_y - 800)],
+        bold=True,
+    )
+    everyone = plan.put("All workspaces", [*above, Place(all_x, 1000, all_y - 800), Place(all_x, 1000, all_y - 2200)])
+    return [words_at(own, kind="strong", now=now), words_at(everyone, now=now)]
+
+
+def note(texts: Sequence[tuple[str, str]], plan: Plan, scale: Scale, now: int) -> tuple[Words, ...]:
+    """A remark in the free middle of the plot; `texts` (words, class) share the place, the last is the shortest."""
+    if not texts:
+        return ()
+    height = scale.bottom - scale.top
+    places = [Place(FULL // 2, 0, scale.bottom - height * share // 100, "middle") for share in (42, 26, 60, 12, 78, 90)]
+    label = plan.put(texts[-1][0], places)
+    return tuple(words_at(Label(words, label.place, label.x_mid), kind=kind, now=now) for words, kind in texts)

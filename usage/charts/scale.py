@@ -1,0 +1,133 @@
+"""Scales: nice axes up, exact time across. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
+
+from usage.formats import local_day
+
+FULL = 10_000  # 100 %, in hundredths
+HEADROOM = Decimal("1.06")  # air above the highest line, so that its label fits
+MICROSECOND = timedelta(microseconds=1)
+
+
+def text(hundredths: int) -> str:
+    """`4535` -> `45.35`, `21800` -> `218`: the shortest form an SVG attribute can take."""
+    whole, rest = divmod(abs(hundredths), 100)
+    sign = "-" if hundredths < 0 else ""
+    if not rest:
+        return f"{sign}{whole}"
+    return f"{sign}{whole}.{rest:02d}".rstrip("0")
+
+
+def percent(hundredths: int) -> str:
+    return text(hundredths) + "%"
+
+
+def nice_step(value: Decimal, *, whole: bool) -> Decimal:
+    """The smallest of 1, 2, 2.5 or 5 × 10ⁿ that is >= value; never below 1, and never 2.5, for whole units."""
+    if value <= 0:
+        return Decimal(1)
+    power = Decimal(1).scaleb(value.adjusted())
+    for factor in (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10)):
+        step = factor * power
+        if step < value:
+            continue
+        if not whole or (step >= 1 and step == step.to_integral_value()):
+            return step
+    return Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A vertical axis from 0 at `bottom` to `top_value` at `top` (hundredths of a pixel; pixels grow downwards)."""
+
+    top: int
+    bottom: int
+    top_value: Decimal
+    step: Decimal
+
+    def y(self, quantity: Decimal) -> int:
+        share = quantity * (self.bottom - self.top) / self.top_value
+        return self.bottom - int(share.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+    def ticks(self) -> list[Decimal]:
+        count = int(self.top_value / self.step)
+        return [self.step * index for index in range(count + 1)]
+
+
+def scale_to(
+    highest: Decimal, *, top: int, bottom: int, steps: int, whole: bool, headroom: Decimal = HEADROOM
+) -> Scale:
+    """An axis of at most `steps` nice steps that holds `highest`; at least 1 high: little must not look like much."""
+    wanted = max(highest * headroom, Decimal(1))
+    step = nice_step(wanted / steps, whole=whole)
+    count = (wanted / step).to_integral_value(rounding=ROUND_CEILING)
+    return Scale(top=top, bottom=bottom, top_value=step * count, step=step)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One local day of the period, as far as it lies inside it."""
+
+    on: date
+    left: int
+    right: int
+
+
+class TimeAxis:
+    """A period from 0 to 100 %. Its columns are local days; one of 23 hours, or cut short, is as wide as it is long."""
+
+    def __init__(self, *, starts_at: datetime, ends_at: datetime, zone: str) -> None:
+        if ends_at <= starts_at:
+            raise ValueError("a period ends after it starts")
+        self.starts_at = starts_at
+        self.ends_at = ends_at
+        self.first_day = local_day(starts_at, zone)
+        last_day = local_day(ends_at - MICROSECOND, zone)
+        place = ZoneInfo(zone)
+        columns = []
+        left = 0
+        for offset in range((last_day - self.first_day).days + 1):
+            on = self.first_day + timedelta(days=offset)
+            midnight = datetime.combine(on + timedelta(days=1), time.min, place).astimezone(UTC)
+            right = max(left, self.x(midnight))
+            columns.append(Column(on=on, left=left, right=right))
+            left = right
+        self.columns: Sequence[Column] = tuple(columns)
+
+    def x(self, at: datetime) -> int:
+        """Hundredths of a per cent, kept inside the period."""
+        whole = (self.ends_at - self.starts_at) // MICROSECOND
+        part = (min(max(at, self.starts_at), self.ends_at) - self.starts_at) // MICROSECOND
+        return (part * FULL + whole // 2) // whole
+
+    def label_columns(self) -> list[Column]:
+        """The days that are named below: at most five, by weeks in a month, by months in longer periods."""
+        count = len(self.columns)
+        if count <= 5:
+            return list(self.columns)
+        if count <= 35:
+            step = 7 if count > 16 else -(-count // 5)
+            return list(self.columns[::step])
+        # Longer than a month: the days on which the period's own months begin.
+        months = -(-count // 31)
+        every = -(-months // 5)
+        named = []
+        for index in range(0, months, every):
+            month = self.first_day.month - 1 + index
+            year, month = self.first_day.year + month // 12, month % 12 + 1
+            for day in (self.first_day.day, 30, 29, 28):
+                try:
+                    wanted = date(year, month, day)
+                except ValueError:
+                    continue
+                break
+            position = (wanted - self.first_day).days
+            if 0 <= position < count:
+                named.append(self.columns[position])
+        return named

@@ -1,0 +1,97 @@
+"""The words of a daily chart: marks, tooltips, table rows, the sentence a screen reader says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from usage.charts.parts import Hit, Row
+from usage.charts.scale import Column, percent
+from usage.formats import number, short_number, weekday_date
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A level that is drawn as a line across the running total; `kind` is included, alert or limit."""
+
+    kind: str
+    value: Decimal
+    words: str
+
+
+def make_mark(kind: str, value: Decimal | None, word: str, suffix: str = "") -> list[Mark]:
+    """No value, no mark."""
+    return [] if value is None else [Mark(kind, value, f"{word} {label_number(value)}{suffix}")]
+
+
+def label_number(value: Decimal) -> str:
+    """Labels are exact up to a million: a threshold must be recognised as the number that was typed."""
+    return short_number(value, from_=MILLION)
+
+
+def estimate(value: Decimal | None) -> Decimal | None:
+    """A projection is no more exact than a whole unit (half-up)."""
+    return None if value is None else value.quantize(Decimal(1), rounding=ROUND_HALF_UP)
+
+
+def hits(
+    columns: Sequence[Column], days: Sequence[Decimal], sums: Sequence[Decimal], pool: Sequence[Decimal], workspace: str
+) -> tuple[Hit, ...]:
+    """One column per day with what its tooltip says."""
+    found = []
+    for index, column in enumerate(columns):
+        so_far = f"{number(sums[index])} so far"
+        if pool:
+            so_far = f"{workspace} {number(sums[index])}, all {number(pool[index])} so far"
+        title = f"{weekday_date(column.on)}: {number(days[index])} that day, {so_far}"
+        found.append(Hit(percent(column.left), percent(column.right - column.left), title))
+    return tuple(found)
+
+
+def rows(
+    columns: Sequence[Column], days: Sequence[Decimal], sums: Sequence[Decimal], pool: Sequence[Decimal]
+) -> tuple[Row, ...]:
+    """The same days as a table."""
+    return tuple(
+        Row(
+            weekday_date(column.on),
+            (number(days[index]), number(sums[index]), *([number(pool[index])] if pool else [])),
+        )
+        for index, column in enumerate(columns)
+    )
+
+
+def readout(
+    columns: Sequence[Column], days: Sequence[Decimal], total: Decimal | None, *, done: bool
+) -> tuple[str, str]:
+    """What stands above the plot until somebody reads a day: (day in bold or "", the rest). `total` None: no usage."""
+    if total is None or not columns:
+        return "", "Nothing recorded" if done else "Nothing recorded yet"
+    if done:
+        return "", f"{number(total)} in the period"
+    return weekday_date(columns[-1].on), f"{number(days[-1])} so far today"
+
+
+def sentence(
+    *,
+    name: str,
+    unit: str,
+    workspace: str,
+    total: Decimal | None,
+    pool_total: Decimal | None,
+    marks: Sequence[Mark],
+    projected: Decimal | None,
+    pool_projected: Decimal | None,
+) -> str:
+    """The chart in words; `total` None: no usage, `pool_total` None: no other workspaces."""
+    if total is None:
+        return f"{name}: {'; '.join(['No usage yet this period', *(mark.words for mark in marks)])}."
+    everywhere = "" if pool_total is None else f", {number(pool_total)} in all workspaces"
+    facts = [f"{number(total)} {unit} in {workspace} so far{everywhere}", *(mark.words for mark in marks)]
+    if projected is not None:
+        everywhere = "" if pool_projected is None else f", all workspaces {number(pool_projected)}"
+        facts.append(f"projected {number(projected)}{everywhere}")
+    return f"{name}: {'; '.join(facts)}. The same figures are in the table below."

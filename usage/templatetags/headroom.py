@@ -1,0 +1,168 @@
+"""`{% load headroom %}`: icons, money, quantities and times as every template shows them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from usage import formats
+from usage.icons import ICONS
+
+register = template.Library()
+
+
+@register.simple_tag
+@lru_cache(maxsize=256)
+def icon(name: str, label: str = "") -> SafeString:
+    """The drawing `name`; decorative unless a `label` names it. An unknown name is a programming error: KeyError."""
+    path = ICONS[name]
+    if label:
+        return format_html(
+            '<svg class="icon" viewBox="0 0 20 20" role="img" aria-label="{}"><path d="{}"/></svg>', label, path
+        )
+    return format_html('<svg class="icon" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', path)
+
+
+def _decimal(value: object) -> Decimal | None:
+    """Templates also show frozen documents, where numbers are strings."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, Decimal):
+        return value
+    try:
+        return Decimal(str(value))
+    except InvalidOperation as error:
+        raise template.TemplateSyntaxError(f"not a number: {value!r}") from error
+
+
+def _date(value: object) -> date | None:
+    if not value:
+        return None
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    return date.fromisoformat(str(value)[:10])
+
+
+def _instant(value: object) -> datetime | None:
+    if not value:
+        return None
+    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+
+
+@register.filter
+def money(value: object, currency: str) -> str:
+    """`{{ amount|money:"USD" }}`: the currency's decimals, half-up; nothing at all shows as an en dash."""
+    amount = _decimal(value)
+    return "–" if amount is None else formats.money(amount, currency)
+
+
+@register.filter
+def unit_price(value: object, currency: str) -> str:
+    """`{{ price|unit_price:"USD" }}`: exact, at least the currency's decimals."""
+    amount = _decimal(value)
+    return "–" if amount is None else formats.unit_price(amount, currency)
+
+
+@register.filter
+def quantity(value: object, unit: str = "") -> str:
+    """`{{ used|quantity }}` or `{{ used|quantity:"minutes" }}`: exact, thousands separated; None is an en dash."""
+    amount = _decimal(value)
+    if amount is None:
+        return "–"
+    return f"{formats.number(amount)} {unit}" if unit else formats.number(amount)
+
+
+@register.filter
+def short_quantity(value: object) -> str:
+    """`12k`, `3.4M`: only for axes and narrow labels, never for money."""
+    amount = _decimal(value)
+    return "–" if amount is None else formats.short_number(amount)
+
+
+@register.filter
+def percent(value: object, digits: int = 0) -> str:
+    """`{{ rate|percent:1 }}`: a value that is already in per cent."""
+    amount = _decimal(value)
+    return "–" if amount is None else formats.percent(amount, digits=digits)
+
+
+@register.filter
+def short_date(value: object) -> str:
+    """`8 Nov 2026` for a date or an ISO string; a datetime counts as the day it names, so convert it first."""
+    on = _date(value)
+    return "–" if on is None else formats.short_date(on)
+
+
+@register.filter
+def long_date(value: object) -> str:
+    """`8 November 2026`"""
+    on = _date(value)
+    return "–" if on is None else formats.long_date(on)
+
+
+@register.filter
+def day_month(value: object) -> str:
+    """`8 Nov`"""
+    on = _date(value)
+    return "–" if on is None else formats.day_and_month(on)
+
+
+@register.filter
+def local_day(value: object, zone: str) -> date | None:
+    """The calendar day of an instant in the account's zone: `{{ at|local_day:account.time_zone|short_date }}`."""
+    at = _instant(value)
+    return None if at is None else formats.local_day(at, zone)
+
+
+@register.simple_tag
+def local_time(value: object, zone: str, style: str = "minute") -> SafeString | str:
+    """`<time>` in the account's zone; styles: `minute`, `second`, `clock` (14:30), `day` (8 Nov 2026), `short`."""
+    at = _instant(value)
+    if at is None:
+        return "–"
+    local = at.astimezone(ZoneInfo(zone))
+    words = {
+        "minute": formats.local_minute(at, zone),
+        "second": formats.local_second(at, zone),
+        "clock": f"{local:%H:%M}",
+        "day": formats.short_date(local.date()),
+        "short": formats.day_and_month(local.date()),
+    }[style]
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), words)
+
+
+@register.simple_tag
+def local_time_text(value: object, zone: str, style: str = "minute") -> str:
+    """The words of `local_time` without the element, for text e-mails."""
+    at = _instant(value)
+    if at is None:
+        return "–"
+    return {"minute": formats.local_minute, "second": formats.local_second}[style](at, zone)
+
+
+@register.simple_tag
+def period_span(starts_at: datetime, ends_at: datetime, zone: str) -> str:
+    """`8 Nov – 7 Dec 2026` for a half-open period."""
+    return formats.period_span(starts_at, ends_at, zone)
+
+
+@register.filter
+def date_span(first: object, last: object) -> str:
+    """`{{ first|date_span:last }}` for two dates or ISO strings, both included."""
+    start, end = _date(first), _date(last)
+    return formats.date_span(start, end) if start and end else "–"
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Two letters for an avatar: `AM` for Ada Moreno, `A` for Ada."""
+    words = [word for word in str(name).replace("@", " ").replace(".", " ").split() if word[:1].isalnum()]
+    return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
