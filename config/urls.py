@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("", include("config.api")),
     path("admin/", admin.site.urls),
     path("", include("django.contrib.auth.urls")),
 ]

@@ -1,0 +1,167 @@
+"""The API's front: joins the apps' routers, and gives every refusal the same shape (spec 10.5)."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http.request import UnreadablePostError
+from django.urls import URLPattern, URLResolver, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.parser import Parser
+
+from config.web import RETRY_AFTER
+from usage import strict_json
+from usage.errors import BadRequest, HeadroomError, InvalidInput
+
+log = logging.getLogger(__name__)
+
+
+class StrictParser(Parser):
+    """Reads bodies exactly: decimals stay decimals; doubled names, NUL and broken text are refused."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        try:
+            value, _ = strict_json.parse(request.body)
+        except strict_json.UnreadableJson as error:
+            raise HttpError(400, str(error)) from error
+        flaw = strict_json.first_flaw(value)
+        if flaw:
+            raise HttpError(400, f"The body cannot be read: {flaw}.")
+        return value
+
+
+api = NinjaAPI(
+    title="Headroom",
+    version="1",
+    description="Usage, limits, decisions and invoices. Errors are `application/problem+json`; decimals are strings.",
+    docs_url="/docs",
+    openapi_url="/openapi.json",
+    parser=StrictParser(),
+    urls_namespace="api",
+)
+for _room in ("usage.api", "billing.api", "alerts.api"):
+    if find_spec(_room):
+        api.add_router("/v1", import_module(_room).router)
+
+
+def problem(
+    *, status: int, code: str, title: str, detail: str, field: str | None = None, **members: Any
+) -> JsonResponse:
+    """An `application/problem+json` answer; `members` are further parts of the body."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    if field is not None:
+        body["field"] = field
+    response = JsonResponse(body | members, status=status, content_type="application/problem+json")
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
+
+
+@api.exception_handler(HeadroomError)
+def refused(request: HttpRequest, error: HeadroomError) -> HttpResponse:
+    return problem(
+        status=error.status, code=error.code, title=error.title, detail=error.detail, field=error.field, **error.extra
+    )
+
+
+@api.exception_handler(ValidationError)
+def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    errors = [
+        {"field": ".".join(str(part) for part in item["loc"][1:] if part != "payload"), "detail": item["msg"]}
+        for item in error.errors
+    ]
+    first = errors[0] if errors else {"field": None, "detail": "A value is not possible."}
+    return problem(
+        status=422,
+        code="invalid_input",
+        title=InvalidInput.title,
+        detail=str(first["detail"]),
+        field=first["field"] or None,
+        errors=errors,
+    )
+
+
+@api.exception_handler(HttpError)
+def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
+    code = "bad_request" if error.status_code == HTTPStatus.BAD_REQUEST else "refused"
+    return problem(status=error.status_code, code=code, title=BadRequest.title, detail=str(error))
+
+
+@api.exception_handler(Http404)
+def missing(request: HttpRequest, error: Http404 | None = None) -> HttpResponse:
+    return problem(status=404, code="not_found", title="Not found", detail="There is no such thing.")
+
+
+@api.exception_handler(RequestDataTooBig)
+def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return problem(status=413, code="too_large", title=BadRequest.title, detail="The body is too large.")
+
+
+@api.exception_handler(UnreadablePostError)
+def broken_off(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
+    return problem(status=400, code="bad_request", title=BadRequest.title, detail="The body broke off.")
+
+
+@api.exception_handler(OperationalError)
+@api.exception_handler(InterfaceError)
+def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Every service is one transaction, so nothing was stored and asking again is safe."""
+    log.error("database unavailable: %s", str(error).partition("\n")[0])
+    return problem(
+        status=503,
+        code="database_unavailable",
+        title="Try again in a moment",
+        detail="Nothing was stored; repeat the request.",
+    )
+
+
+def _in_shape(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Gives the framework's own refusals the shape of ours, and keeps NUL characters out of every query."""
+
+    @functools.wraps(view)
+    def shaped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if "\x00" in request.path:
+            return missing(request)
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            return problem(
+                status=400, code="bad_request", title=BadRequest.title, detail="The query contains a NUL character."
+            )
+        response = view(request, *args, **kwargs)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            refusal = problem(
+                status=405, code="method_not_allowed", title="Not allowed", detail=f"Use {response.headers['Allow']}."
+            )
+            refusal.headers["Allow"] = response.headers["Allow"]
+            return refusal
+        return response
+
+    return shaped
+
+
+@csrf_exempt
+def _unknown(request: HttpRequest) -> HttpResponse:
+    return missing(request)
+
+
+def _patterns() -> tuple[list[URLPattern | URLResolver], str, str]:
+    patterns, app_name, namespace = api.urls
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern):
+            pattern.callback = _in_shape(pattern.callback)
+    return [*patterns, re_path(r"", _unknown)], app_name, namespace
+
+
+urlpatterns = [path("api/", _patterns())]

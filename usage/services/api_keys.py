@@ -1,0 +1,210 @@
+"""API keys: shown once, stored as a hash, rotated with an overlap (spec 1.6)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from usage.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from usage.models import Account, ApiKey, AuditEntry
+from usage.services.audit import Actor, record
+from usage.sql import prepared
+
+# Recognisable in logs and secret scanners; the middle part is public.
+_KEY = re.compile(r"hr_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A valid API key as one request sees it. `account_id` None: the operator's, for all accounts."""
+
+    key_id: int
+    account_id: int | None
+    name: str
+    prefix: str
+    scopes: frozenset[str]
+
+    def actor(self) -> Actor:
+        """This key in the audit trail."""
+        return Actor(user=None, name=f"{self.name or 'key'} ({self.prefix}…)", how=AuditEntry.How.API)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceOfCall:
+    """The workspace that a request is about, as far as every endpoint needs it."""
+
+    id: int
+    key: str
+    account_id: int
+    is_sandbox: bool
+
+
+@transaction.atomic
+def create_api_key(
+    *,
+    account: Account | None,
+    name: str,
+    scopes: Iterable[str],
+    now: datetime,
+    by: Actor,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """Create a key of the account, or of the operator (`account` None), and return it with its plain text, which is
+    never to be had again. Raises InvalidInput for unknown or no scopes and for an expiry that has passed."""
+    wanted = sorted(set(scopes))
+    unknown = [scope for scope in wanted if scope not in ApiKey.Scope.values]
+    if unknown or not wanted:
+        raise InvalidInput(f"Scopes are some of {', '.join(ApiKey.Scope.values)}.", field="scopes")
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInput("The key would have expired already.", field="expires_at")
+    return _issue(account_id=account.pk if account else None, name=name, scopes=wanted, expires_at=expires_at, by=by)
+
+
+@transaction.atomic
+def rotate_api_key(*, key: ApiKey, overlap: timedelta, now: datetime, by: Actor) -> tuple[ApiKey, str]:
+    """Issue a successor with the same account, name and scopes; the old key stays valid for `overlap` more, or until
+    its own earlier expiry. Raises Conflict when the old key is revoked or expired."""
+    old = ApiKey.objects.select_for_update().get(pk=key.pk)
+    if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+        raise Conflict("The key is no longer valid; create a new one.")
+    successor = _issue(
+        account_id=old.account_id, name=old.name, scopes=old.scopes, expires_at=None, by=by, replaces=old
+    )
+    ends_at = now + overlap
+    if old.expires_at is None or old.expires_at > ends_at:
+        old.expires_at = ends_at
+        old.save(update_fields=["expires_at"])
+    record(
+        by=by,
+        action="api_key.rotated",
+        subject=old.prefix,
+        account=old.account_id,
+        after={"replaced_by": successor[0].prefix, "expires_at": old.expires_at},
+    )
+    return successor
+
+
+@transaction.atomic
+def revoke_api_key(*, key: ApiKey, now: datetime, by: Actor) -> ApiKey:
+    """Refuse the key from the next request on. Revoking again changes nothing."""
+    row = ApiKey.objects.select_for_update().get(pk=key.pk)
+    if row.revoked_at is None:
+        row.revoked_at = now
+        row.save(update_fields=["revoked_at"])
+        record(by=by, action="api_key.revoked", subject=row.prefix, account=row.account_id, after={"revoked_at": now})
+    return row
+
+
+_CALLER = """
+SELECT k.id, k.account_id, k.name, k.secret_hash, k.scopes, k.expires_at, k.revoked_at, k.last_used_on
+  FROM usage_apikey k WHERE k.prefix = %s
+"""
+_CALLER_AND_WORKSPACE = """
+SELECT k.id, k.account_id, k.name, k.secret_hash, k.scopes, k.expires_at, k.revoked_at, k.last_used_on,
+       w.id, w.account_id, a.is_sandbox
+  FROM usage_apikey k
+  LEFT JOIN usage_workspace w ON w.key = %s AND (k.account_id IS NULL OR w.account_id = k.account_id)
+  LEFT JOIN usage_account a ON a.id = w.account_id
+ WHERE k.prefix = %s
+"""
+
+
+def authenticate(header: str | None, now: datetime) -> Caller:
+    """The holder of the key in an `Authorization: Bearer KEY` header, by one query; revoked and expired keys are
+    refused at once. Raises Unauthorized, with the same words in every case."""
+    prefix, secret = _parts(header)
+    rows = prepared(_CALLER, [prefix])
+    return _caller(rows[0] if rows else None, prefix, secret, now)
+
+
+def authenticate_for(header: str | None, workspace_key: str, now: datetime) -> tuple[Caller, WorkspaceOfCall | None]:
+    """As `authenticate`, together with the workspace of that key if this caller may see it, still by one query."""
+    prefix, secret = _parts(header)
+    if "\x00" in workspace_key:  # PostgreSQL has no such text, so no workspace has such a key
+        return authenticate(header, now), None
+    rows = prepared(_CALLER_AND_WORKSPACE, [workspace_key, prefix])
+    caller = _caller(rows[0] if rows else None, prefix, secret, now)
+    workspace_id, account_id, is_sandbox = rows[0][8:]
+    if workspace_id is None:
+        return caller, None
+    return caller, WorkspaceOfCall(id=workspace_id, key=workspace_key, account_id=account_id, is_sandbox=is_sandbox)
+
+
+def find_api_key(prefix: str) -> ApiKey:
+    """The stored key with that public part. Raises NotFound."""
+    key = ApiKey.objects.filter(prefix=prefix).first()
+    if key is None:
+        raise NotFound("There is no such key.")
+    return key
+
+
+def _parts(header: str | None) -> tuple[str, str]:
+    scheme, _, token = (header or "").partition(" ")
+    match = _KEY.fullmatch(token.strip(" "))
+    if scheme.lower() != "bearer" or match is None:
+        raise Unauthorized
+    return match[1], match[2]
+
+
+def _caller(row: tuple | None, prefix: str, secret: str, now: datetime) -> Caller:  # type: ignore[type-arg]
+    stored = bytes(row[3]) if row else b"\0" * 32
+    is_right = hmac.compare_digest(stored, _hash(secret))
+    if row is None or not is_right:
+        raise Unauthorized
+    key_id, account_id, name, _, scopes, expires_at, revoked_at, last_used_on = row[:8]
+    if (revoked_at is not None and revoked_at <= now) or (expires_at is not None and expires_at <= now):
+        raise Unauthorized
+    if last_used_on != now.date():
+        with connection.cursor() as cursor:
+            # Conditional, so that of many first requests of a day one writes.
+            cursor.execute(
+                "UPDATE usage_apikey SET last_used_on = %(day)s"
+                " WHERE id = %(id)s AND last_used_on IS DISTINCT FROM %(day)s",
+                {"day": now.date(), "id": key_id},
+            )
+    return Caller(key_id=key_id, account_id=account_id, name=name, prefix=prefix, scopes=frozenset(scopes))
+
+
+def _issue(
+    *,
+    account_id: int | None,
+    name: str,
+    scopes: list[str],
+    expires_at: datetime | None,
+    by: Actor,
+    replaces: ApiKey | None = None,
+) -> tuple[ApiKey, str]:
+    prefix = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    secret = secrets.token_urlsafe(32)
+    key = ApiKey.objects.create(
+        account_id=account_id,
+        name=name,
+        prefix=prefix,
+        secret_hash=_hash(secret),
+        scopes=scopes,
+        created_at=Now(),
+        expires_at=expires_at,
+        replaces=replaces,
+    )
+    record(
+        by=by,
+        action="api_key.created",
+        subject=prefix,
+        account=account_id,
+        after={"name": name, "scopes": scopes, "expires_at": expires_at},
+    )
+    return key, f"hr_{prefix}_{secret}"
+
+
+def _hash(secret: str) -> bytes:
+    # The secret has 256 random bits, so a plain fast hash is as good as a slow one.
+    return hashlib.sha256(secret.encode()).digest()
