@@ -1,10 +1,11 @@
 """What an account owes for a period, line by line (spec 5.2-5.5, 2.11). Pure: no Django, no clock, no database.
 
-One function makes the lines, `charge_lines`. The billing page, the API, the preview of an upgrade and the invoice all call
-it, so they cannot disagree; they differ only in the quantities that they hand in (usage now, or usage at the cut).
+One function makes the lines, `charge_lines`. The billing page, the API, the preview of an upgrade and the invoice all
+call it, so they cannot disagree; they differ only in the quantities that they hand in (usage now, or usage at the
+cut).
 
-Quantities come in stored units, lines carry display units. Every amount is rounded once, half-up, to the currency's minor
-unit, where its line is made; sums are sums of lines.
+Quantities come in stored units, lines carry display units. Every amount is rounded once, half-up, to the currency's
+minor unit, where its line is made; sums are sums of lines.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class MetricTerms:
         return round_money(ZERO if self.rate is None else price(quantity=quantity, rate=self.rate), currency)
 
     def seats_amount(self, days: Sequence[Decimal], days_in_period: int, currency: str) -> Decimal:
-        """The charge for a level held on `days`: seats above included / days in period x price, rounded once (spec 5.4)."""
+        """The charge for a level held on `days`: seats above included / days in period x price, rounded once (spec
+        5.4)."""
         included = self.included or ZERO
         above = [max(ZERO, seats - included) for seats in days]
         return round_money(
@@ -138,8 +140,8 @@ class MetricUse:
 class ChargeLine:
     """A line as an invoice prints it. Quantities in display units, `amount` rounded to the account's currency.
 
-    `workspaces` are (id, quantity) in display units (seats: seat-days), `ledger` the same in stored units: what the line
-    bills of each workspace. `unit_price` is None unless the price is per unit.
+    `workspaces` are (id, quantity) in display units (seats: seat-days), `ledger` the same in stored units: what the
+    line bills of each workspace. `unit_price` is None unless the price is per unit.
     """
 
     kind: str
@@ -159,8 +161,8 @@ class ChargeLine:
 class MetricCharge:
     """What a metric costs the account. Pool quantities in display units; amounts in the account's currency.
 
-    `overage_amount` leaves the contracted amount out, which is fixed; for pay-as-you-go it is the whole charge, for levels
-    the seats' charge. `projected_*` are None before 24 hours and for levels (spec 2.11).
+    `overage_amount` leaves the contracted amount out, which is fixed; for pay-as-you-go it is the whole charge, for
+    levels the seats' charge. `projected_*` are None before 24 hours and for levels (spec 2.11).
     """
 
     terms: MetricTerms
@@ -174,7 +176,8 @@ class MetricCharge:
 
 @dataclass(frozen=True, slots=True)
 class Charges:
-    """An account's charges of a period: `so_far` = `fixed` (plan, add-ons, contracted amounts, seats) + `total_overage`.
+    """An account's charges of a period: `so_far` = `fixed` (plan, add-ons, contracted amounts, seats) +
+    `total_overage`.
 
     `total_overage` is the sum over metrics without seats and fixed charges (spec 10.5); `projected_total` = `fixed` +
     the overage at this pace, None before 24 hours (spec 2.11).
@@ -193,8 +196,9 @@ class Charges:
 def plan_parts(*, days: Sequence[date], before: PlanChange | None, changes: Sequence[PlanChange]) -> list[PlanPart]:
     """The local `days` of a period (ascending) as parts under one plan each (spec 5.5).
 
-    `before` is what held when the period began; the day of a change belongs to the new plan, and of several changes on one
-    day the last one given counts. Days without a plan are a part without price. Neighbours of the same plan are one part.
+    `before` is what held when the period began; the day of a change belongs to the new plan, and of several changes
+    on one day the last one given counts. Days without a plan are a part without price. Neighbours of the same plan
+    are one part.
     """
     nothing = PlanChange(starts_on=days[0], plan_id=None, name="", price=None)
     held = []
@@ -225,7 +229,8 @@ def charge_lines(
     """Every line of a period, in the order in which they are printed (spec 5.6): plan or its parts, add-ons, contracted
     amounts, seats, usage.
 
-    A metric with terms has its line also at 0.00, because its ledger rows hang on it. ValueError for an unknown currency.
+    A metric with terms has its line also at 0.00, because its ledger rows hang on it. ValueError for an unknown
+    currency.
     """
     in_order = sorted(uses, key=lambda use: (use.terms.position, use.terms.key))
     lines = _plan_lines(parts, currency)
@@ -256,8 +261,8 @@ def account_charges(
     days_used: Decimal,
     length: Decimal,
 ) -> Charges:
-    """The lines with their sums and the projection (spec 2.11, 10.5). `days_used` and `length` are elapsed and all days of
-    the period, as seconds / 86 400 (`usage.projection`). ValueError for an unknown currency.
+    """The lines with their sums and the projection (spec 2.11, 10.5). `days_used` and `length` are elapsed and all
+    days of the period, as seconds / 86 400 (`usage.projection`). ValueError for an unknown currency.
     """
     lines = charge_lines(currency=currency, days_in_period=days_in_period, parts=parts, add_ons=add_ons, uses=uses)
     by_metric = {(line.kind, line.metric_id): line for line in lines}

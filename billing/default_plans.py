@@ -70,7 +70,8 @@ CONTRACTED_RESOLUTION_PRICE = Decimal("0.89")
 
 
 def create_default_plans(*, plan_model: Any, add_on_model: Any, rate_model: Any, metric_model: Any) -> None:
-    """Create those that are missing, by key, with their rates; never changes one that exists. In US dollars, by the month.
+    """Create those that are missing, by key, with their rates; never changes one that exists. In US dollars, by the
+    month.
 
     Takes the models so that a migration can call it. A rate of a metric that does not exist is left out.
     """

@@ -1,4 +1,5 @@
-"""News of billing, sent inside the transaction that makes it true; the arguments are ids (architecture: news goes up)."""
+"""News of billing, sent inside the transaction that makes it true; the arguments are ids (architecture: news goes
+up)."""
 
 from django.dispatch import Signal
 

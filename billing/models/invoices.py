@@ -60,19 +60,24 @@ class Invoice(models.Model):
     issued_on = models.DateField(help_text="In the account's time zone.")
     due_on = models.DateField()
     cut_at = models.DateTimeField(help_text="Usage received up to this instant is on it.")
-    previous_cut_at = models.DateTimeField(null=True, help_text="The cut before: usage received after it and up to cut_at is new here.")
+    previous_cut_at = models.DateTimeField(
+        null=True, help_text="The cut before: usage received after it and up to cut_at is new here."
+    )
     currency = models.CharField(max_length=3)
     subtotal = models.DecimalField(**MONEY)
     tax = models.DecimalField(**MONEY)
     total = models.DecimalField(**MONEY)
     frozen = models.JSONField(
-        encoder=DjangoJSONEncoder, help_text="Everything else that is printed: issuer, buyer, tax lines, notes, chart, as it was."
+        encoder=DjangoJSONEncoder,
+        help_text="Everything else that is printed: issuer, buyer, tax lines, notes, chart, as it was.",
     )
 
     class Meta:
         ordering = ["-issued_at", "-sequence"]
         constraints = [
-            models.UniqueConstraint(fields=["account", "period"], condition=Q(reason="regular"), name="invoice_one_regular_per_period"),
+            models.UniqueConstraint(
+                fields=["account", "period"], condition=Q(reason="regular"), name="invoice_one_regular_per_period"
+            ),
             models.UniqueConstraint(fields=["issuer", "year", "sequence"], name="invoice_number_once"),
             models.CheckConstraint(name="invoice_total_is_sum", condition=Q(total=F("subtotal") + F("tax"))),
         ]
@@ -108,7 +113,9 @@ class InvoiceLine(models.Model):
     amount = models.DecimalField(**MONEY)
     previous_cut_at = models.DateTimeField(null=True)
     cut_at = models.DateTimeField(null=True)
-    detail = models.JSONField(default=dict, encoder=DjangoJSONEncoder, help_text="Workspaces' quantities, segments, tiers as printed.")
+    detail = models.JSONField(
+        default=dict, encoder=DjangoJSONEncoder, help_text="Workspaces' quantities, segments, tiers as printed."
+    )
 
     class Meta:
         ordering = ["invoice", "position"]
@@ -147,7 +154,9 @@ class InvoiceDocument(models.Model):
     content = models.BinaryField()
     sha256 = models.CharField(max_length=64)
     pages = models.PositiveSmallIntegerField(default=1)
-    e_invoice = models.CharField(max_length=40, blank=True, help_text="The profile inside, as “EN 16931”; empty = none.")
+    e_invoice = models.CharField(
+        max_length=40, blank=True, help_text="The profile inside, as “EN 16931”; empty = none."
+    )
     missing = models.JSONField(default=list, blank=True, help_text="What an e-invoice would need.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -27,13 +27,19 @@ class Pricing(models.Model):
     """The columns that make a `billing.pricing.Rate`. Quantities in display units, prices in the account's currency."""
 
     included = models.DecimalField(
-        **AMOUNT, null=True, blank=True, validators=[MinValueValidator(0)], help_text="Display units; empty = pay-as-you-go."
+        **AMOUNT,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="Display units; empty = pay-as-you-go.",
     )
     is_unlimited = models.BooleanField("unlimited", default=False, help_text="Never charged.")
     model = models.CharField(max_length=9, choices=PriceModel, default=PriceModel.PER_UNIT)
     unit_price = models.DecimalField(**PRICE, null=True, blank=True, validators=[MinValueValidator(0)])
     tiers = models.JSONField(
-        default=list, blank=True, help_text='As [{"up_to": "100", "unit_price": "0.50", "flat_fee": "0"}, {"up_to": null, …}].'
+        default=list,
+        blank=True,
+        help_text='As [{"up_to": "100", "unit_price": "0.50", "flat_fee": "0"}, {"up_to": null, …}].',
     )
     package_size = models.DecimalField(**AMOUNT, null=True, blank=True)
     flat_fee = models.DecimalField(**PRICE, null=True, blank=True, validators=[MinValueValidator(0)])
@@ -54,7 +60,9 @@ class Plan(models.Model):
     interval = models.CharField(max_length=9, choices=AccountClock.Interval, default=AccountClock.Interval.MONTH)
     price = models.DecimalField(**PRICE, validators=[MinValueValidator(0)], help_text="For a whole billing period.")
     includes_workflows = models.BooleanField("workflows", default=True)
-    is_offered = models.BooleanField("offered", default=True, help_text="Teammates may choose it. Old versions are not offered.")
+    is_offered = models.BooleanField(
+        "offered", default=True, help_text="Teammates may choose it. Old versions are not offered."
+    )
     position = models.PositiveSmallIntegerField(default=100)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -24,15 +24,23 @@ class BillingProfile(models.Model):
     address = models.TextField(blank=True, help_text="Street lines.")
     postal_code = models.CharField(max_length=20, blank=True, validators=[validate_plain_text])
     city = models.CharField(max_length=100, blank=True, validators=[validate_plain_text])
-    country = models.CharField(max_length=2, blank=True, validators=[RegexValidator(r"^[A-Z]{2}\Z", "Use two capital letters.")])
+    country = models.CharField(
+        max_length=2, blank=True, validators=[RegexValidator(r"^[A-Z]{2}\Z", "Use two capital letters.")]
+    )
     vat_id = models.CharField("VAT id", max_length=20, blank=True, validators=[validate_plain_text])
-    reference = models.CharField(max_length=100, blank=True, validators=[validate_plain_text], help_text="Printed as “Your reference”.")
+    reference = models.CharField(
+        max_length=100, blank=True, validators=[validate_plain_text], help_text="Printed as “Your reference”."
+    )
     system = models.CharField(max_length=8, choices=System, default=System.EXACT)
     grace_hours = models.PositiveSmallIntegerField(
         default=1, validators=[MaxValueValidator(72)], help_text="Hours between a period's end and its invoice."
     )
     tax_rate = models.DecimalField(
-        max_digits=6, decimal_places=3, default=Decimal(0), validators=[MinValueValidator(0), MaxValueValidator(100)], help_text="In per cent."
+        max_digits=6,
+        decimal_places=3,
+        default=Decimal(0),
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="In per cent.",
     )
     tax_name = models.CharField(max_length=30, default="VAT", validators=[validate_plain_text])
     reverse_charge = models.BooleanField(default=False, help_text="The buyer owes the tax; the rate is not applied.")
@@ -56,7 +64,10 @@ class BillingContact(models.Model):
         ordering = ["account", "id"]
         constraints = [
             models.UniqueConstraint(
-                "account", Lower("email"), name="contact_email_once", violation_error_message="This address is a billing contact already."
+                "account",
+                Lower("email"),
+                name="contact_email_once",
+                violation_error_message="This address is a billing contact already.",
             )
         ]
 

@@ -25,7 +25,9 @@ class Subscription(models.Model):
 
     class Meta:
         ordering = ["account", "period", "starts_on"]
-        constraints = [models.UniqueConstraint(fields=["account", "period", "starts_on"], name="subscription_last_change_of_day")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "period", "starts_on"], name="subscription_last_change_of_day")
+        ]
 
     def __str__(self) -> str:
         return f"{self.account}: {self.plan or 'no plan'} from {self.starts_on}"
@@ -42,8 +44,12 @@ class AddOnSubscription(models.Model):
     class Meta:
         ordering = ["account", "from_period"]
         constraints = [
-            models.UniqueConstraint(fields=["account", "add_on"], condition=Q(until_period=None), name="add_on_open_once"),
-            models.CheckConstraint(name="add_on_not_empty", condition=Q(until_period=None) | Q(until_period__gt=F("from_period"))),
+            models.UniqueConstraint(
+                fields=["account", "add_on"], condition=Q(until_period=None), name="add_on_open_once"
+            ),
+            models.CheckConstraint(
+                name="add_on_not_empty", condition=Q(until_period=None) | Q(until_period__gt=F("from_period"))
+            ),
         ]
 
     def __str__(self) -> str:
@@ -58,7 +64,11 @@ class Contract(models.Model):
     quantity = models.DecimalField(**AMOUNT, validators=[MinValueValidator(0)], help_text="Display units a period.")
     unit_price = models.DecimalField(**PRICE, validators=[MinValueValidator(0)], help_text="Of a contracted unit.")
     overage_price = models.DecimalField(
-        **PRICE, null=True, blank=True, validators=[MinValueValidator(0)], help_text="Of a unit above; empty = the plan's rate."
+        **PRICE,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="Of a unit above; empty = the plan's rate.",
     )
     from_period = models.DateTimeField()
     until_period = models.DateTimeField(null=True, blank=True, help_text="Start of the first period without it.")
@@ -66,8 +76,12 @@ class Contract(models.Model):
     class Meta:
         ordering = ["account", "metric", "from_period"]
         constraints = [
-            models.UniqueConstraint(fields=["account", "metric"], condition=Q(until_period=None), name="contract_open_once"),
-            models.CheckConstraint(name="contract_not_empty", condition=Q(until_period=None) | Q(until_period__gt=F("from_period"))),
+            models.UniqueConstraint(
+                fields=["account", "metric"], condition=Q(until_period=None), name="contract_open_once"
+            ),
+            models.CheckConstraint(
+                name="contract_not_empty", condition=Q(until_period=None) | Q(until_period__gt=F("from_period"))
+            ),
         ]
 
     def __str__(self) -> str:

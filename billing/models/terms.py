@@ -32,7 +32,8 @@ class PeriodTerms(Pricing):
             models.UniqueConstraint(fields=["account", "metric", "from_period"], name="terms_one_per_period"),
             models.CheckConstraint(
                 name="terms_contract_has_price",
-                condition=Q(contracted=None, contracted_price=None) | Q(contracted__isnull=False, contracted_price__isnull=False),
+                condition=Q(contracted=None, contracted_price=None)
+                | Q(contracted__isnull=False, contracted_price__isnull=False),
             ),
         ]
 
