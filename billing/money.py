@@ -48,8 +48,9 @@ def round_money(amount: Decimal | Fraction | int, currency: str) -> Decimal:
     NaN or infinity.
     """
     unit = Decimal(1).scaleb(-decimals(currency))
-    # Adding 0 turns -0.00 into 0.00.
-    return EXACT.quantize(round_half_up(exact(amount, "amount"), Fraction(unit)), unit) + 0
+    rounded = EXACT.quantize(round_half_up(exact(amount, "amount"), Fraction(unit)), unit)
+    # Adding 0 turns -0.00 into 0.00; in the wide context, because the usual one would round large amounts again.
+    return EXACT.add(rounded, 0)
 
 
 def plain_money(amount: Decimal, currency: str) -> str:

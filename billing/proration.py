@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from billing.money import round_money
-from usage.rounding import decimal_of, exact
+from usage.rounding import EXACT, decimal_of, exact
 
 
 def split(*, segments: Sequence[tuple[Decimal, int]], currency: str) -> tuple[Decimal, ...]:
@@ -29,7 +29,7 @@ def split(*, segments: Sequence[tuple[Decimal, int]], currency: str) -> tuple[De
     for (price, _), count in zip(segments, days, strict=True):
         due += exact(price, "price") * count / total
         rounded = round_money(due, currency)
-        parts.append(rounded - billed)
+        parts.append(EXACT.subtract(rounded, billed))
         billed = rounded
     return tuple(parts)
 

@@ -185,7 +185,7 @@ def duration_seconds(*, started_at: datetime, ended_at: datetime, increment: Inc
 def plain(quantity: Decimal) -> Decimal:
     """The same number without trailing zeros, exponent or negative zero, so that `str()` reads as people write it."""
     if quantity == quantity.to_integral_value(context=EXACT):
-        return quantity.quantize(Decimal(1), context=EXACT) + 0 if quantity else Decimal(0)
+        return quantity.quantize(Decimal(1), context=EXACT) if quantity else Decimal(0)
     return quantity.normalize(context=EXACT)
 
 

@@ -204,6 +204,10 @@ def test_quantities_are_written_without_trailing_zeros(quantity, plain, people):
     assert format_quantity(Decimal(quantity), unit="minutes") == f"{people} minutes"
 
 
+def test_sums_of_many_workspaces_are_written_in_full():
+    assert plain_quantity(Decimal("1234567890123456789012345678901.5")) == "1234567890123456789012345678901.5"
+
+
 # --- calls ------------------------------------------------------------------------------------------------------------
 
 
