@@ -3,6 +3,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("config.api")),
+    path("ofrep/v1/", include("alerts.ofrep_urls")),
     path("admin/", admin.site.urls),
     path("", include("django.contrib.auth.urls")),
 ]
