@@ -14,6 +14,7 @@ from typing import Any
 from alerts.models import Conversation, HandoverSteps
 from alerts.models import Workflow as StoredWorkflow
 from alerts.workflow_rules import DEFAULT_HANDOVER, Step, Workflow, handover_steps_from_json
+from usage.errors import AccountEnded
 from usage.models import Account, Metric, UsageTotal, Workspace
 from usage.rounding import shown_quantity
 from usage.services.periods import open_period
@@ -25,8 +26,9 @@ log = logging.getLogger(__name__)
 # A period that nobody opened yet is found by its caller through `starts_at` being too old.
 LIMIT_FACTS = """
 SELECT m.key, m.unit_size, p.starts_at, p.ends_at, coalesce(t.quantity, 0),
-       CASE WHEN t.period IS NULL THEN l.quantity ELSE t.hard_limit END
+       CASE WHEN t.period IS NULL THEN l.quantity ELSE t.hard_limit END, account.ended_at
 FROM usage_metric m
+JOIN usage_account account ON account.id = %(account)s
 CROSS JOIN (
     SELECT starts_at, ends_at FROM usage_period
     WHERE account_id = %(account)s AND starts_at <= %(now)s ORDER BY starts_at DESC LIMIT 1
@@ -65,6 +67,8 @@ def limit_facts(*, account_id: int, workspace_id: int, metrics: Sequence[str], n
     if not rows or any(row[3] <= now for row in rows):
         open_period(account_id=account_id, at=now)
         rows = prepared(LIMIT_FACTS, arguments)
+    if rows and rows[0][6] is not None and rows[0][6] <= now:
+        raise AccountEnded("The account has ended.")
     return {
         key: LimitFact(
             metric=key,
@@ -73,7 +77,7 @@ def limit_facts(*, account_id: int, workspace_id: int, metrics: Sequence[str], n
             is_reached=limit is not None and quantity >= limit,
             resets_at=ends_at,
         )
-        for key, unit_size, _, ends_at, quantity, limit in rows
+        for key, unit_size, _, ends_at, quantity, limit, _ in rows
     }
 
 
