@@ -34,15 +34,24 @@ MINUS = "\u2212"
 NARROW_UNITS = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(10) ** 3, "k"))
 
 
-def number(value: Decimal | int) -> str:
+class Figure(str):
+    """Digits and signs of our own making. Templates need not escape them, which matters where thousands are drawn."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return self
+
+
+def number(value: Decimal | int) -> Figure:
     """Exact, with thousands separators and without trailing zeros: `1,043`, `443.75`, `−2`."""
     amount = Decimal(value)
     text = f"{amount:,f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     if text in ("-0", "0"):
-        return "0"
-    return text.replace("-", MINUS)
+        return Figure("0")
+    return Figure(text.replace("-", MINUS))
 
 
 def short_number(value: Decimal | int, *, from_: Decimal | int = 10_000) -> str:
@@ -98,6 +107,7 @@ def day_and_month(on: date) -> str:
     return f"{on.day} {MONTHS[on.month - 1]}"
 
 
+@lru_cache(maxsize=1024)
 def weekday_date(on: date) -> str:
     """`Sat 21 Nov`"""
     return f"{WEEKDAYS[on.weekday()]} {day_and_month(on)}"

@@ -3,7 +3,7 @@
 // What the server may say in HX-Trigger (django-htmx: trigger_client_event):
 //   drawer:close                        close the drawer (and what stands on it)
 //   popup:close                         close the confirmation or the restricted pop-up
-//   toast {"text": "...", "tone": "ok"} say what just happened; tones: ok, alert, limit, info
+//   toast {"message": "...", "tone": "ok"}  say what just happened; tones: ok, alert, limit, info
 //   usage:changed                       cards listening with hx-trigger="usage:changed from:body" fetch themselves again
 
 const drawer = document.getElementById("drawer");
@@ -85,6 +85,19 @@ document.addEventListener("beforeinput", (event) => {
   explain(field);
 }, true);
 
+// A refusal (403) is a pop-up wherever it was asked for; anything else that is refused is said in words.
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.status !== 403) return;
+  if (xhr.responseText.includes('id="dialog-title"')) {
+    event.detail.target = popup;
+    event.detail.swapOverride = "innerHTML";
+  } else {
+    event.detail.shouldSwap = false;
+    toast({ message: "That is not allowed any more. Reload the page and try again.", tone: "alert" });
+  }
+});
+
 // ---- One click is one request: the pressed button waits visibly, a second press does nothing.
 
 document.body.addEventListener("htmx:beforeRequest", (event) => {
@@ -108,11 +121,11 @@ addEventListener("pageshow", () => { for (const form of document.querySelectorAl
 
 const toasts = document.getElementById("toasts");
 
-function toast({ text, tone = "ok" }) {
+function toast({ message, tone = "ok" }) {
   const model = document.getElementById("toast");
-  if (!toasts || !model || !text) return;
+  if (!toasts || !model || !message) return;
   const item = model.content.firstElementChild.cloneNode(true);
-  item.querySelector("span").textContent = text;
+  item.querySelector("span").textContent = message;
   for (const icon of item.querySelectorAll("[data-tone]")) if (icon.dataset.tone !== tone) icon.remove();
   item.classList.add(`toast-${tone}`);
   toasts.append(item);
@@ -127,15 +140,15 @@ document.body.addEventListener("toast", (event) => toast(event.detail));
 
 for (const name of ["htmx:sendError", "htmx:timeout"]) {
   document.body.addEventListener(name, (event) => {
-    if (!event.detail.elt.matches("[data-poll]")) toast({ text: "No connection. Nothing was changed. Try again in a moment.", tone: "alert" });
+    if (!event.detail.elt.matches("[data-poll]")) toast({ message: "No connection. Nothing was changed. Try again in a moment.", tone: "alert" });
   });
 }
 document.body.addEventListener("htmx:responseError", (event) => {
   const { elt, xhr } = event.detail;
   if (elt.matches("[data-poll]")) return;
-  if (xhr.status === 429) toast({ text: "Too many requests. Try again in a moment.", tone: "alert" });
-  else if (xhr.status >= 500) toast({ text: "Something went wrong on our side. Nothing was changed.", tone: "alert" });
-  else toast({ text: "That is not possible any more. Reload the page and try again.", tone: "alert" });
+  if (xhr.status === 429) toast({ message: "Too many requests. Try again in a moment.", tone: "alert" });
+  else if (xhr.status >= 500) toast({ message: "Something went wrong on our side. Nothing was changed.", tone: "alert" });
+  else toast({ message: "That is not possible any more. Reload the page and try again.", tone: "alert" });
 });
 
 // ---- Polling: data-poll="30" with hx-trigger="poll"; it rests while the page is hidden or a dialog is open.

@@ -11,7 +11,7 @@ from itertools import pairwise
 from usage.charts import placing, words
 from usage.charts.labels import Plan, Point
 from usage.charts.parts import Box, DailyChart, Dot, Tick, Words, bar, day_names, points
-from usage.charts.scale import FULL, Column, Scale, TimeAxis, percent, scale_to, text
+from usage.charts.scale import FULL, Column, Scale, percent, scale_to, text, time_axis
 from usage.formats import short_number
 
 ZERO = Decimal(0)
@@ -76,7 +76,7 @@ def daily_chart(
     `size` (wide, split, half, small).
     """
     upper, lower = SIZES[size]
-    axis = TimeAxis(starts_at=starts_at, ends_at=ends_at, zone=zone)
+    axis = time_axis(starts_at=starts_at, ends_at=ends_at, zone=zone)
     now = axis.x(as_of)
     done = as_of >= ends_at
     begun = [column for column in axis.columns if column.left < now]
@@ -142,7 +142,7 @@ def daily_chart(
         axis=_axis(scale, day_scale, has_bars=any(ours.days)),
         grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
         bases=(text(scale.bottom), text(floor)),
-        panel=Words(x="0", y=text(scale.bottom + 2600), dx="", anchor="", words="Per day"),
+        panel=(Words(x="0", y=text(scale.bottom + 2600), dx="0", anchor="start", words="Per day"),),
         future=_future(now, scale) if has_usage else None,
         bars=_bars(begun, ours.days, day_scale, running=not done),
         areas=tuple(_area(curve, scale) for curve in (everyone.curve, ours.curve) if curve),

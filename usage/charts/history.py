@@ -43,7 +43,7 @@ class HistoryChart:
     sentence: str
     axis: tuple[Tick, ...]
     grid: tuple[str, ...]
-    base: str
+    bases: tuple[str, ...]
     bars: tuple[Box, ...]
     titles: tuple[str, ...]
     steps: tuple[Step, ...]
@@ -96,11 +96,11 @@ def history_chart(
         )
         if count <= 12:
             beside = period.is_running and ahead is not None
-            place = ("-5", "end") if beside else ("", "middle")
+            place = ("-5", "end") if beside else ("0", "middle")
             words = short_number(period.quantity, from_=10_000)
             labels.append(Words(percent(middle), text(top - 700), *place, words, numbers_kind))
         if (count - 1 - index) % every == 0:
-            names.append(Words(percent(middle), text(bottom + 2000), "", "middle", period.label))
+            names.append(Words(percent(middle), text(bottom + 2000), "0", "middle", period.label))
     projection, stem = _projection(ahead, lefts, step, scale, labels, quantities)
     steps, notes = _steps(periods, lefts, step, scale)
     value = estimate(ahead)
@@ -111,7 +111,7 @@ def history_chart(
         + (f"; projected {number(value)}" if value is not None else ""),
         axis=tuple(Tick(text(scale.y(tick) + 400), short_number(tick)) for tick in scale.ticks()),
         grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
-        base=text(bottom),
+        bases=(text(bottom),),
         bars=tuple(bars),
         titles=tuple(f"{period.label}: {number(period.quantity)}" for period in periods),
         steps=steps,
@@ -139,7 +139,7 @@ def _projection(
         return None, None
     left, y = lefts[-1], scale.y(ahead)
     middle = percent(left + step // 2)
-    labels.append(Words("100%", text(y - 700), "", "end", f"Projected {label_number(value)}"))
+    labels.append(Words("100%", text(y - 700), "0", "end", f"Projected {label_number(value)}"))
     lid = Step(percent(left + step * 28 // 100), percent(left + step * 72 // 100), text(y), text(y))
     return lid, Step(middle, middle, text(scale.y(quantities[-1])), text(y))
 
@@ -160,11 +160,10 @@ def _steps(
         if before is not None and before != period.included:
             steps.append(Step(percent(left), percent(left), text(scale.y(before)), text(y)))
         if before != period.included:
-            words = short_number(period.included)
-            if left == 0:
-                notes.append(Words("2", text(y - 700), "", "", words, "chart-note"))
-            else:
-                notes.append(Words(percent(left), text(y + 400), "-6", "end", words, "chart-note"))
+            # Between two bars, above the higher of the two levels: the one place that is free.
+            above = min(y, y if before is None else scale.y(before)) - 700
+            anchor = "middle" if left else "start"
+            notes.append(Words(percent(left), text(above), "0", anchor, short_number(period.included), "chart-note"))
         steps.append(Step(percent(left), percent(right), text(y), text(y)))
         before = period.included
     return tuple(steps), tuple(notes)

@@ -1,6 +1,6 @@
 """Where labels stand: every place is scored, the best is taken. Pure.
 
-Text keeps its size while the chart's width changes, so each place is judged at the narrowest width a phone gives and at
+Text keeps its size while the chart's width changes, so each place is judged at the widths that phones give and at
 a wide one.
 """
 
@@ -10,9 +10,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-WIDTHS = (230, 620)  # pixels of the plot: phone, and a wide card
+WIDTHS = (230, 300, 620)  # pixels of the plot: a small phone, a phone, a wide card
 CHARACTER = {False: 640, True: 690}  # hundredths of a pixel per character at 12 px, regular and bold
 ASCENT, DESCENT = 1000, 300
+NEVER = 1 << 30
 
 Point = tuple[int, int]
 
@@ -60,7 +61,7 @@ def y_at(curve: Sequence[Point], x: int) -> int | None:
     """The curve's height at `x` (hundredths of a per cent), None outside of it."""
     if not curve or x < curve[0][0] or x > curve[-1][0]:
         return None
-    index = bisect_right(curve, (x, 1 << 60))
+    index = bisect_right(curve, (x, NEVER))
     if index == len(curve):
         return curve[-1][1]
     (x0, y0), (x1, y1) = curve[index - 1], curve[index]
@@ -69,60 +70,68 @@ def y_at(curve: Sequence[Point], x: int) -> int | None:
 
 @dataclass
 class Plan:
-    """What is drawn already, and which texts stand where."""
+    """What is drawn already, and which texts stand where. Curves are running totals: they never fall."""
 
     top: int
     bottom: int
     curves: list[Sequence[Point]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     dots: list[Point] = field(default_factory=list)
-    _taken: list[tuple[str, Place, bool]] = field(default_factory=list)
+    _taken: dict[int, list[_Box]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for width in WIDTHS:
+            spots = ((x * width // 100, y) for x, y in self.dots)
+            self._taken[width] = [_Box(left=x - 500, right=x + 500, top=y - 500, bottom=y + 500) for x, y in spots]
 
     def put(self, words: str, places: Sequence[Place], *, bold: bool = False, own_line: int | None = None) -> Label:
         """Takes the best of `places` (earlier ones win a tie) and keeps it free from now on."""
-        best = min(
-            enumerate(places),
-            key=lambda item: self._cost(words, item[1], bold=bold, own_line=own_line) + item[0],
-        )[1]
-        self._taken.append((words, best, bold))
-        wide = _box(words, best, bold=bold, width=WIDTHS[1])
-        return Label(words=words, place=best, x_mid=(wide.left + wide.right) // 2 * 100 // WIDTHS[1])
+        best, least = places[0], NEVER
+        for index, place in enumerate(places):
+            if index >= least:
+                break
+            cost = self._cost(words, place, bold=bold, own_line=own_line, start=index, enough=least)
+            if cost < least:
+                best, least = place, cost
+        boxes = {width: _box(words, best, bold=bold, width=width) for width in WIDTHS}
+        for width, box in boxes.items():
+            self._taken[width].append(box)
+        wide = boxes[WIDTHS[-1]]
+        return Label(words=words, place=best, x_mid=(wide.left + wide.right) // 2 * 100 // WIDTHS[-1])
 
-    def _cost(self, words: str, place: Place, *, bold: bool, own_line: int | None) -> int:
-        return sum(self._cost_at(words, place, bold=bold, own_line=own_line, width=width) for width in WIDTHS)
-
-    def _cost_at(self, words: str, place: Place, *, bold: bool, own_line: int | None, width: int) -> int:
-        box = _box(words, place, bold=bold, width=width)
-        cost = 0
-        if box.left < -400 or box.right > width * 100 + 400:
-            cost += 600
-        if box.top < self.top - 1400 or box.bottom > self.bottom + 200:
-            cost += 600
+    def _cost(self, words: str, place: Place, *, bold: bool, own_line: int | None, start: int, enough: int) -> int:
+        """The sum over all widths; stops as soon as it is no better than `enough`."""
+        top, bottom = place.y - ASCENT, place.y + DESCENT
+        cost = start
+        if top < self.top - 1400 or bottom > self.bottom + 200:
+            cost += 600 * len(WIDTHS)
         for line in self.lines:
-            if line != own_line and box.top - 100 < line < box.bottom + 100:
-                cost += 60
-        for curve in self.curves:
-            if self._touches(curve, box, width):
-                cost += 50
-        for x, y in self.dots:
-            at = x * width // 100
-            if box.meets(_Box(left=at - 500, right=at + 500, top=y - 500, bottom=y + 500)):
-                cost += 50
-        for other, spot, heavy in self._taken:
-            if box.meets(_box(other, spot, bold=heavy, width=width)):
-                cost += 200
+            if line != own_line and top - 250 < line < bottom + 250:
+                cost += 60 * len(WIDTHS)
+        for width in WIDTHS:
+            if cost >= enough:
+                return cost
+            box = _box(words, place, bold=bold, width=width)
+            outside = max(-box.left, box.right - width * 100) - 400
+            if outside > 0:
+                cost += 60 + outside // 25
+            for other in self._taken[width]:
+                if box.meets(other):
+                    cost += 200
+            left, right = box.left * 100 // width, box.right * 100 // width
+            for curve in self.curves:
+                if _touches(curve, left, right, top - 150, bottom + 150):
+                    cost += 50
         return cost
 
-    @staticmethod
-    def _touches(curve: Sequence[Point], box: _Box, width: int) -> bool:
-        """The curve runs through the box: it is inside at one of four places, or changes sides between two."""
-        sides = set()
-        for step in range(4):
-            x = (box.left + (box.right - box.left) * step // 3) * 100 // width
-            y = y_at(curve, x)
-            if y is None:
-                continue
-            if box.top - 150 < y < box.bottom + 150:
-                return True
-            sides.add(y < box.top)
-        return len(sides) == 2
+
+def _touches(curve: Sequence[Point], left: int, right: int, top: int, bottom: int) -> bool:
+    """The curve runs through the box. It never falls, so its ends within the box's width say it all."""
+    left, right = max(left, curve[0][0]), min(right, curve[-1][0])
+    if left > right:
+        return False
+    highest = y_at(curve, right)
+    if highest is None or highest >= bottom:
+        return False
+    lowest = y_at(curve, left)
+    return lowest is not None and lowest > top

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from usage.charts.parts import Box, DailyChart, Hit, Row, Tick, Words, bar, day_names
-from usage.charts.scale import FULL, Column, TimeAxis, percent, scale_to, text
+from usage.charts.scale import FULL, Column, percent, scale_to, text, time_axis
 from usage.formats import day_and_month, number, short_number, weekday_date
 
 TOP = 1800
@@ -34,7 +34,7 @@ def level_chart(
     Errors as in `daily_chart`.
     """
     bottom = BOTTOMS[size]
-    axis = TimeAxis(starts_at=starts_at, ends_at=ends_at, zone=zone)
+    axis = time_axis(starts_at=starts_at, ends_at=ends_at, zone=zone)
     now = axis.x(as_of)
     begun = [column for column in axis.columns if column.left < now]
     levels: list[Decimal] = []
@@ -53,7 +53,7 @@ def level_chart(
         axis=tuple(Tick(text(scale.y(tick) + 400), short_number(tick)) for tick in scale.ticks()),
         grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
         bases=(text(bottom),),
-        panel=None,
+        panel=(),
         future=Box(percent(now), text(TOP), percent(FULL - now), text(bottom - TOP)) if begun and now < FULL else None,
         bars=tuple(
             bar(
@@ -75,7 +75,7 @@ def level_chart(
         references=(),
         dots=(),
         labels=(),
-        notes=() if any(levels) else (Words("50%", text((TOP + bottom) // 2), "", "middle", f"No {unit} yet"),),
+        notes=() if any(levels) else (Words("50%", text((TOP + bottom) // 2), "0", "middle", f"No {unit} yet"),),
         days=day_names(axis, text(bottom + 1800)),
         hits=tuple(
             Hit(percent(c.left), percent(c.right - c.left), f"{weekday_date(c.on)}: {number(level)} {unit}")

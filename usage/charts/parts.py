@@ -88,7 +88,7 @@ class DailyChart:
     axis: tuple[Tick, ...]
     grid: tuple[str, ...]
     bases: tuple[str, ...]
-    panel: Words | None
+    panel: tuple[Words, ...]
     future: Box | None
     bars: tuple[Box, ...]
     areas: tuple[str, ...]
@@ -127,8 +127,8 @@ def words_at(label: Label, *, kind: str = "", now: int = 10_000) -> Words:
     return Words(
         x=percent(place.x),
         y=text(place.y),
-        dx=text(place.dx) if place.dx else "",
-        anchor="" if place.anchor == "start" else place.anchor,
+        dx=text(place.dx),
+        anchor=place.anchor,
         words=label.words,
         kind=" ".join(classes),
     )
@@ -146,6 +146,6 @@ def day_names(axis: TimeAxis, y: str) -> tuple[Words, ...]:
     """The few days that are named below the lower panel."""
     names = []
     for column in axis.label_columns():
-        anchor = "" if column.left == 0 else "end" if column.left > 9700 else "middle"
-        names.append(Words(percent(column.left), y, "", anchor, day_and_month(column.on)))
+        anchor = "start" if column.left == 0 else "end" if column.left > 9700 else "middle"
+        names.append(Words(percent(column.left), y, "0", anchor, day_and_month(column.on)))
     return tuple(names)

@@ -35,7 +35,8 @@ def projections(ends: Sequence[tuple[str, Point]], plan: Plan, now: int) -> list
     for index, (words, (x, y)) in enumerate(ends):
         if index and abs(y - ends[0][1][1]) < 900:
             continue
-        places = [Place(x, -800, y - 900, "end"), Place(x, -400, y + 1700, "end"), Place(x, -1400, y + 400, "end")]
+        rows = [(-800, y - 900), (-400, y + 1700), (-800, y - 1700), (-400, y + 2600), (-1400, y + 400)]
+        places = [Place(x, dx, row, "end") for dx, row in rows]
         found.append(words_at(plan.put(words, places), now=now))
     return found
 

@@ -6,26 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from usage.formats import local_day
+from usage.formats import Figure, local_day
 
 FULL = 10_000  # 100 %, in hundredths
 HEADROOM = Decimal("1.06")  # air above the highest line, so that its label fits
 MICROSECOND = timedelta(microseconds=1)
 
 
-def text(hundredths: int) -> str:
+@lru_cache(maxsize=8192)
+def text(hundredths: int) -> Figure:
     """`4535` -> `45.35`, `21800` -> `218`: the shortest form an SVG attribute can take."""
     whole, rest = divmod(abs(hundredths), 100)
     sign = "-" if hundredths < 0 else ""
     if not rest:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{rest:02d}".rstrip("0")
+        return Figure(f"{sign}{whole}")
+    return Figure(f"{sign}{whole}.{rest:02d}".rstrip("0"))
 
 
-def percent(hundredths: int) -> str:
-    return text(hundredths) + "%"
+@lru_cache(maxsize=8192)
+def percent(hundredths: int) -> Figure:
+    return Figure(text(hundredths) + "%")
 
 
 def nice_step(value: Decimal, *, whole: bool) -> Decimal:
@@ -131,3 +134,9 @@ class TimeAxis:
             if 0 <= position < count:
                 named.append(self.columns[position])
         return named
+
+
+@lru_cache(maxsize=256)
+def time_axis(*, starts_at: datetime, ends_at: datetime, zone: str) -> TimeAxis:
+    """All charts of a page share their period's axis."""
+    return TimeAxis(starts_at=starts_at, ends_at=ends_at, zone=zone)

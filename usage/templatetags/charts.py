@@ -6,6 +6,8 @@ time that template loops take.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -17,15 +19,12 @@ register = template.Library()
 
 
 @register.simple_tag
-def chart_bars(chart: DailyChart | HistoryChart, radius: str = "1.5") -> SafeString:
+def chart_bars(chart: DailyChart | HistoryChart) -> SafeString:
     """The bars, today's (or the running period's) marked."""
     return format_html_join(
         "",
-        '<rect{} x="{}" y="{}" width="{}" height="{}" rx="{}"/>',
-        (
-            (format_html(' class="{}"', b.kind) if b.kind else "", b.x, b.y, b.width, b.height, radius)
-            for b in chart.bars
-        ),
+        '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="1.5"/>',
+        ((bar.kind, bar.x, bar.y, bar.width, bar.height) for bar in chart.bars),
     )
 
 
@@ -43,13 +42,9 @@ def chart_hits(chart: DailyChart) -> SafeString:
 @register.simple_tag
 def chart_rows(chart: DailyChart) -> SafeString:
     """The days as table rows."""
+    cells = '<td class="num">{}</td>' * (len(chart.columns) - 1)
     return format_html_join(
-        "",
-        '<tr><th scope="row">{}</th>{}</tr>',
-        (
-            (row.day, format_html_join("", '<td class="num">{}</td>', ((cell,) for cell in row.cells)))
-            for row in chart.rows
-        ),
+        "", f'<tr><th scope="row">{{}}</th>{cells}</tr>', ((row.day, *row.cells) for row in chart.rows)
     )
 
 
@@ -64,24 +59,36 @@ def chart_ticks(chart: DailyChart | HistoryChart) -> SafeString:
 @register.simple_tag
 def chart_grid(chart: DailyChart | HistoryChart) -> SafeString:
     """Hairlines, and the stronger base of each panel."""
-    bases = (chart.base,) if isinstance(chart, HistoryChart) else chart.bases
-    lines = [("", y) for y in chart.grid] + [(format_html(' class="{}"', "base"), y) for y in bases]
-    return format_html_join("", '<line{} x1="0" x2="100%" y1="{}" y2="{}"/>', ((kind, y, y) for kind, y in lines))
+    lines = [*(("", y, y) for y in chart.grid), *(("base", y, y) for y in chart.bases)]
+    return format_html_join("", '<line class="{}" x1="0" x2="100%" y1="{}" y2="{}"/>', lines)
 
 
 @register.simple_tag
-def chart_text(words: Words, css: str = "") -> SafeString:
-    """One text at its place; `css` is the class that all of its kind share."""
-    classes = " ".join(part for part in (css, words.kind) if part)
-    return format_html(
-        '<text{} x="{}"{} y="{}"{}>{}</text>',
-        format_html(' class="{}"', classes) if classes else "",
-        words.x,
-        format_html(' dx="{}"', words.dx) if words.dx else "",
-        words.y,
-        format_html(' text-anchor="{}"', words.anchor) if words.anchor else "",
-        words.words,
+def chart_texts(texts: Iterable[Words], css: str = "") -> SafeString:
+    """Texts at their places; `css` is the class that all of them share."""
+    return format_html_join(
+        "",
+        '<text class="{} {}" x="{}" dx="{}" y="{}" text-anchor="{}">{}</text>',
+        ((css, item.kind, item.x, item.dx, item.y, item.anchor, item.words) for item in texts),
     )
+
+
+@register.simple_tag
+def chart_references(chart: DailyChart) -> SafeString:
+    """Included, alert and limit: line and label. One that lies above the axis has its label alone."""
+    return format_html_join(
+        "",
+        '<g class="ref ref-{}"><line x1="0" x2="{}" y1="{}" y2="{}"/>'
+        '<text class="{}" x="{}" dx="{}" y="{}" text-anchor="{}">{}</text></g>',
+        (
+            (ref.kind, "100%" if ref.y else "0", ref.y or "0", ref.y or "0", *_label(ref.label))
+            for ref in chart.references
+        ),
+    )
+
+
+def _label(words: Words) -> tuple[str, str, str, str, str, str]:
+    return words.kind, words.x, words.dx, words.y, words.anchor, words.words
 
 
 @register.simple_block_tag

@@ -24,9 +24,14 @@ def icon(name: str, label: str = "") -> SafeString:
     path = ICONS[name]
     if label:
         return format_html(
-            '<svg class="icon" viewBox="0 0 20 20" role="img" aria-label="{}"><path d="{}"/></svg>', label, path
+            '<svg class="icon" width="18" height="18" viewBox="0 0 20 20" role="img" aria-label="{}">'
+            '<path d="{}"/></svg>',
+            label,
+            path,
         )
-    return format_html('<svg class="icon" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', path)
+    return format_html(
+        '<svg class="icon" width="18" height="18" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', path
+    )
 
 
 def _decimal(value: object) -> Decimal | None:
