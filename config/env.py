@@ -134,6 +134,8 @@ def number(env: environ.Env, name: str, default: int) -> int:
 
 
 DEMO_ISSUER: Mapping[str, str] = {
+    "KEY": "headroom",  # names the number series: keep it
+    "NUMBER_PREFIX": "",
     "NAME": "Headroom Demo Ltd",
     "ADDRESS": "1 Sample Quay",
     "POSTAL_CODE": "D02 X285",
