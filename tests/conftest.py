@@ -58,3 +58,31 @@ def smtp_sink(settings: Any) -> Iterator[SmtpSink]:
     settings.MAILERS = mailers(sink.url, settings.VAR)
     yield sink
     sink.stop()
+
+
+def _create_what_migrations_create() -> None:
+    from billing.default_plans import create_default_plans
+    from billing.models import AddOn, Plan, Rate
+    from usage.default_metrics import create_default_metrics
+    from usage.models import Metric
+
+    create_default_metrics(Metric)
+    create_default_plans(plan_model=Plan, add_on_model=AddOn, rate_model=Rate, metric_model=Metric)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """A database kept from an earlier run may have been emptied by its last test."""
+    with django_db_blocker.unblock():
+        _create_what_migrations_create()
+
+
+@pytest.fixture(autouse=True)
+def what_migrations_create(request: pytest.FixtureRequest) -> None:
+    """Tests with real transactions empty every table afterwards; the metrics and plans of the migrations come back before
+    the next one."""
+    marker = request.node.get_closest_marker("django_db")
+    is_transactional = marker is not None and marker.kwargs.get("transaction", False)
+    if is_transactional or {"transactional_db", "live_server"} & set(request.fixturenames):
+        request.getfixturevalue("transactional_db")
+        _create_what_migrations_create()

@@ -1,0 +1,42 @@
+"""Reads of this app. No page touches raw events, except those that list them, a page at a time (Data 4)."""
+
+from usage.selectors.access import workspace_for, workspaces_of
+from usage.selectors.lookup import (
+    EventRow,
+    Page,
+    events_of_line,
+    find_event,
+    iterate_events,
+    list_days,
+    list_reservations,
+    list_totals,
+)
+from usage.selectors.totals import (
+    MetricUsage,
+    account_usage,
+    current_period,
+    last_checked_at,
+    last_periods,
+    period_of,
+    usage_history,
+)
+
+__all__ = [
+    "EventRow",
+    "MetricUsage",
+    "Page",
+    "account_usage",
+    "current_period",
+    "events_of_line",
+    "find_event",
+    "iterate_events",
+    "last_checked_at",
+    "last_periods",
+    "list_days",
+    "list_reservations",
+    "list_totals",
+    "period_of",
+    "usage_history",
+    "workspace_for",
+    "workspaces_of",
+]
