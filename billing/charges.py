@@ -140,8 +140,8 @@ class MetricUse:
 class ChargeLine:
     """A line as an invoice prints it. Quantities in display units, `amount` rounded to the account's currency.
 
-    `workspaces` are (id, quantity) in display units (seats: seat-days), `ledger` the same in stored units: what the
-    line bills of each workspace. `unit_price` is None unless the price is per unit.
+    `workspaces` are (id, quantity) of those with usage, in display units (seats: seat-days), `ledger` the same in
+    stored units: what the line bills of each workspace. `unit_price` is None unless the price is per unit.
     """
 
     kind: str
@@ -162,14 +162,17 @@ class MetricCharge:
     """What a metric costs the account. Pool quantities in display units; amounts in the account's currency.
 
     `overage_amount` leaves the contracted amount out, which is fixed; for pay-as-you-go it is the whole charge, for
-    levels the seats' charge. `projected_*` are None before 24 hours and for levels (spec 2.11).
+    levels the seats' charge. `projected_*` are None before 24 hours and for levels (spec 2.11). `pool` and `projected`
+    are the same quantities in stored units, not rounded.
     """
 
     terms: MetricTerms
+    pool: Decimal
     pool_quantity: Decimal
     overage_quantity: Decimal
     overage_amount: Decimal
     contracted_amount: Decimal
+    projected: Decimal | None
     projected_quantity: Decimal | None
     projected_amount: Decimal | None
 
@@ -276,10 +279,12 @@ def account_charges(
             projected = project(quantity=use.pool, days_used=days_used, days_in_period=length)
         metrics[terms.metric_id] = MetricCharge(
             terms=terms,
+            pool=use.pool,
             pool_quantity=shown_quantity(use.pool, unit_size=terms.unit_size),
             overage_quantity=_overage(terms, use.pool),
             overage_amount=line.amount,
             contracted_amount=contracted.amount if contracted else round_money(0, currency),
+            projected=projected,
             projected_quantity=None if projected is None else shown_quantity(projected, unit_size=terms.unit_size),
             projected_amount=None if projected is None else terms.amount(projected, currency),
         )
@@ -369,6 +374,7 @@ def _seats_line(use: MetricUse, days_in_period: int, currency: str) -> ChargeLin
 
 def _usage_line(use: MetricUse, currency: str) -> ChargeLine:
     terms = use.terms
+    used = tuple((workspace, quantity) for workspace, quantity in use.quantities.items() if quantity)
     return ChargeLine(
         kind=USAGE,
         description=terms.name,
@@ -379,10 +385,9 @@ def _usage_line(use: MetricUse, currency: str) -> ChargeLine:
         unit_price=terms.unit_price,
         amount=terms.amount(use.pool, currency),
         workspaces=tuple(
-            (workspace, shown_quantity(quantity, unit_size=terms.unit_size))
-            for workspace, quantity in use.quantities.items()
+            (workspace, shown_quantity(quantity, unit_size=terms.unit_size)) for workspace, quantity in used
         ),
-        ledger=tuple(use.quantities.items()),
+        ledger=used,
         detail={"terms": terms.kind},
     )
 

@@ -1,1 +1,29 @@
-"""Reads of this app, by topic."""
+"""Reads of this app, by topic: terms in force, charges so far, prices, previews, history, advice, contacts."""
+
+from billing.selectors.advice import Advice, advice_for
+from billing.selectors.charges import Standing, charges_so_far, usage_of
+from billing.selectors.contacts import contacts_of
+from billing.selectors.history import history_of
+from billing.selectors.plans import offered_add_ons, offered_plans
+from billing.selectors.preview import ChangePreview, preview_change
+from billing.selectors.prices import CostAt, cost_at
+from billing.selectors.terms import plan_for, terms_by_period, terms_for
+
+__all__ = [
+    "Advice",
+    "ChangePreview",
+    "CostAt",
+    "Standing",
+    "advice_for",
+    "charges_so_far",
+    "contacts_of",
+    "cost_at",
+    "history_of",
+    "offered_add_ons",
+    "offered_plans",
+    "plan_for",
+    "preview_change",
+    "terms_by_period",
+    "terms_for",
+    "usage_of",
+]

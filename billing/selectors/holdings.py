@@ -43,10 +43,10 @@ class Holdings:
 
     def changes_after(self, period: datetime) -> list[datetime]:
         """The later period starts at which something begins or ends, ascending."""
-        instants = [row.period for row in self.subscriptions]
-        for held in (*self.add_ons, *self.contracts):
-            instants += [held.from_period, *([held.until_period] if held.until_period else [])]
-        return sorted({instant for instant in instants if instant > period})
+        instants = {row.period for row in self.subscriptions}
+        instants |= {instant for row in self.add_ons for instant in (row.from_period, row.until_period) if instant}
+        instants |= {instant for row in self.contracts for instant in (row.from_period, row.until_period) if instant}
+        return sorted(instant for instant in instants if instant > period)
 
     def add_ons_in(self, period: datetime) -> list[AddOnSubscription]:
         if self._is_cancelled(period):
@@ -95,8 +95,9 @@ class Holdings:
         return row is not None and row.plan_id is None
 
 
-def holdings_of(account: Account, *, plan: Plan | None = None) -> Holdings:
-    """Everything `account` has bought, in 4 queries; with the rates of `plan` too when one is being considered."""
+def holdings_of(account: Account, *, plans: Sequence[Plan] = ()) -> Holdings:
+    """Everything `account` has bought, in 4 queries; with the rates of `plans` too, which are being
+    considered."""
     subscriptions = list(
         Subscription.objects.filter(account=account).select_related("plan").order_by("period", "starts_on")
     )
@@ -104,7 +105,7 @@ def holdings_of(account: Account, *, plan: Plan | None = None) -> Holdings:
         AddOnSubscription.objects.filter(account=account).select_related("add_on").order_by("from_period", "pk")
     )
     contracts = list(Contract.objects.filter(account=account).select_related("metric").order_by("from_period", "pk"))
-    plan_ids = {row.plan_id for row in subscriptions if row.plan_id} | ({plan.pk} if plan else set())
+    plan_ids = {row.plan_id for row in subscriptions if row.plan_id} | {plan.pk for plan in plans}
     rates = Rate.objects.filter(plan__in=plan_ids) | Rate.objects.filter(add_on__in={row.add_on_id for row in add_ons})
     return Holdings(
         account=account,

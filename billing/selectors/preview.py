@@ -11,10 +11,11 @@ from billing.charges import SEATS, USAGE, ZERO, ChargeLine, MetricUse, PlanChang
 from billing.errors import CurrencyDiffers
 from billing.models import PeriodTerms, Plan
 from billing.selectors.changes import UPGRADE, kind_of_change
-from billing.selectors.charges import Standing, usage_by_metric
+from billing.selectors.charges import Standing
 from billing.selectors.holdings import Holdings, add_on_price, holdings_of, metric_terms, parts_of
 from usage.models import Account, Period
 from usage.periods import local_day
+from usage.selectors import account_usage
 from usage.services.periods import next_period_of, open_period
 
 type Lines = tuple[ChargeLine, ...]
@@ -48,7 +49,7 @@ def preview_change(*, account: Account, plan: Plan, now: datetime) -> ChangePrev
     period = open_period(account_id=account.pk, at=now)
     if plan.currency != account.currency:
         raise CurrencyDiffers(field="plan", account_currency=account.currency)
-    holdings = holdings_of(account, plan=plan)
+    holdings = holdings_of(account, plans=[plan])
     kind = kind_of_change(holdings, plan=plan, period=period.starts_at)
     following = next_period_of(period)[0]
     instant = period.starts_at if kind == UPGRADE else following
@@ -91,10 +92,12 @@ def _running_lines(
         parts=parts_of(period, changes),
         add_ons=[add_on_price(row) for row in holdings.add_ons_in(period.starts_at)],
         terms=before,
-        usage=usage_by_metric(account=account, period=period, terms={**before, **after}, now=now),
+        usage=account_usage(
+            account=account, period=period, metrics=[row.metric for row in {**before, **after}.values()], now=now
+        ),
     )
     changed = replace(standing, parts=parts_of(period, [*changes, *upgraded]), terms=after)
-    return standing.charges().lines, changed.charges().lines
+    return standing.charges.lines, changed.charges.lines
 
 
 def _fixed_lines(

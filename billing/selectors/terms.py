@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db.models import QuerySet
 
-from billing.models import PeriodTerms
+from billing.models import PeriodTerms, Plan, Subscription
 from usage.models import Account
 
 
@@ -16,10 +17,40 @@ def last_rows(rows: QuerySet[PeriodTerms]) -> QuerySet[PeriodTerms]:
 
 
 def terms_for(*, account: Account, period_start: datetime) -> dict[int, PeriodTerms]:
-    """The account's terms in the period that starts at `period_start`, by metric id, in 1 query (spec 5.3).
+    """The account's terms in the period that starts at `period_start`, by metric id in the metrics' order, in 1 query
+    (spec 5.3).
 
     Also of a period that does not exist yet. A metric without terms is not in it: its usage is recorded, has no card
     and costs nothing.
     """
     rows = last_rows(PeriodTerms.objects.filter(account=account, from_period__lte=period_start))
-    return {row.metric_id: row for row in rows if row.is_active}
+    active = sorted((row for row in rows if row.is_active), key=lambda row: (row.metric.position, row.metric.key))
+    return {row.metric_id: row for row in active}
+
+
+def terms_by_period(*, account: Account, period_starts: Sequence[datetime]) -> dict[datetime, dict[int, PeriodTerms]]:
+    """`terms_for` for several periods of the account, still in 1 query."""
+    if not period_starts:
+        return {}
+    rows = list(
+        PeriodTerms.objects.filter(account=account, from_period__lte=max(period_starts))
+        .select_related("metric", "plan")
+        .order_by("from_period", "metric__position", "metric__key")
+    )
+    found = {}
+    for start in period_starts:
+        last = {row.metric_id: row for row in rows if row.from_period <= start}
+        found[start] = {metric_id: row for metric_id, row in last.items() if row.is_active}
+    return found
+
+
+def plan_for(*, account: Account, period_start: datetime) -> Plan | None:
+    """The plan version that the account holds at the end of the period that starts at `period_start` (an upgrade during
+    it counts), in 1 query; None without a subscription and after a cancellation."""
+    row = (
+        Subscription.objects.filter(account=account, period__lte=period_start)
+        .select_related("plan")
+        .order_by("-period", "-starts_on")
+        .first()
+    )
+    return row.plan if row else None

@@ -15,6 +15,7 @@ from billing.errors import IntervalDiffers, NoSubscription, NotABoundary
 from billing.models import AddOn, AddOnSubscription, Plan, Subscription
 from billing.selectors.changes import UPGRADE, kind_of_change
 from billing.selectors.holdings import Holdings, holdings_of
+from billing.selectors.preview import preview_change
 from billing.services.purchases import add_add_on, end_add_on, end_contract, set_contract
 from billing.services.terms import check_currency, recompute_terms
 from usage.clocks import Clock
@@ -34,6 +35,7 @@ __all__ = [
     "end_add_on",
     "end_contract",
     "move_to_version",
+    "preview_change",
     "set_contract",
     "start_subscription",
 ]
@@ -82,7 +84,7 @@ def change_plan(*, account: Account, plan: Plan, clock: Clock, by: Actor) -> Sub
     lock_account(account.pk)
     now = clock()
     period = open_period(account_id=account.pk, at=now)
-    holdings = holdings_of(account, plan=plan)
+    holdings = holdings_of(account, plans=[plan])
     current = _subscription_in(holdings, period)
     check_currency(account, plan.currency, field="plan")
     before = _as_audited(holdings, period)
