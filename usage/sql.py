@@ -12,11 +12,14 @@ from typing import Any
 import psycopg
 from django.db import connection
 
+from usage import wire
+
 
 def prepared(
     query: str, parameters: Sequence[Any] | Mapping[str, Any], *, row_factory: Any = psycopg.rows.tuple_row
 ) -> list[Any]:
-    """Run a statement, prepared on its first use on this connection, and return its rows, binary on the way.
+    """Run a statement, prepared on its first use on this connection, and return its rows, binary on the way. Columns of
+    `usage.wire` may be parameters.
 
     Errors are Django's (`django.db.OperationalError` …), so that callers and middleware see one family.
     """
@@ -25,5 +28,6 @@ def prepared(
         raw: psycopg.Connection[Any] = connection.connection
         raw.prepare_threshold = 0
         with psycopg.Cursor(raw, row_factory=row_factory) as cursor:
+            wire.register(cursor.adapters)
             cursor.execute(query, parameters, binary=True)
             return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,155 @@
+"""The part of the API that keeps the facts: ingest, and what else this app answers (spec 2.3, 10.5)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from usage import cloudevents
+from usage.api_auth import bearer, caller_of
+from usage.clocks import account_clock
+from usage.errors import BadRequest
+from usage.events import ParsedEvent, Rejection, parse_events
+from usage.services.ingest import IngestResult, ingest
+from usage.sql import prepared
+
+router = Router()
+
+_EVENT_SCHEMA: Final = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type", "subject"],
+    "properties": {
+        "specversion": {"type": "string", "enum": ["1.0"]},
+        "id": {"type": "string", "minLength": 1, "maxLength": 1024},
+        "source": {"type": "string", "format": "uri-reference", "minLength": 1, "maxLength": 1024},
+        "type": {"type": "string", "minLength": 1, "examples": ["ai_resolution.recorded"]},
+        "subject": {"type": "string", "description": "The workspace's key."},
+        "time": {"type": "string", "format": "date-time"},
+        "data": {"type": "object"},
+    },
+    "additionalProperties": True,
+}
+_RESULT_SCHEMA: Final = {
+    "type": "object",
+    "required": ["accepted", "duplicate", "rejected"],
+    "properties": {
+        "accepted": {"type": "integer"},
+        "duplicate": {"type": "integer"},
+        "rejected": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "id", "code", "field", "reason"],
+                "properties": {
+                    "index": {"type": "integer"},
+                    "id": {"type": ["string", "null"]},
+                    "code": {"type": "string"},
+                    "field": {"type": ["string", "null"]},
+                    "reason": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
+def _answer(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _RESULT_SCHEMA}}}
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/problem+json": {"schema": {"type": "object"}}}}
+
+
+@router.post(
+    "/events",
+    auth=bearer("ingest"),
+    tags=["Usage"],
+    summary="Send usage as CloudEvents 1.0",
+    operation_id="ingest_events",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/cloudevents+json": {"schema": _EVENT_SCHEMA},
+                "application/cloudevents-batch+json": {
+                    "schema": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": cloudevents.MAX_EVENTS,
+                        "items": _EVENT_SCHEMA,
+                    }
+                },
+                "application/json": {"schema": {"type": "object"}},
+            },
+        },
+        "responses": {
+            200: _answer("What became of the events; valid ones are kept even if others were rejected."),
+            204: {"description": "Nothing was rejected, and the request preferred a minimal answer."},
+            400: _problem("The request cannot be read."),
+            401: _problem("No valid key."),
+            403: _problem("The key lacks the scope."),
+            413: _problem("More than 10 MB or 1000 events."),
+            415: _problem("Neither JSON nor CloudEvents."),
+            422: _answer("All events were rejected."),
+            503: _problem("The database is away; nothing was stored: repeat the request."),
+        },
+    },
+)
+def ingest_events(request: HttpRequest) -> HttpResponse:
+    """Structured, batched (up to 1000) and binary mode. Sending the same event again is safe: it counts once, for ever."""
+    try:
+        sent = cloudevents.read_request(
+            content_type=request.META.get("CONTENT_TYPE", ""),
+            content_encoding=request.META.get("HTTP_CONTENT_ENCODING", ""),
+            attributes={name[8:].lower(): value for name, value in request.META.items() if name.startswith("HTTP_CE_")},
+            body=request.body,
+        )
+    except cloudevents.Unreadable as error:
+        raise BadRequest(error.reason, code=error.code, status=error.status) from None
+    events, rejected = parse_events(sent.sent, is_suspect=sent.is_suspect)
+    result = IngestResult(rejected=[*sent.rejected, *rejected])
+    for account_id, is_sandbox, part in _by_account(caller_of(request).account_id, events, result):
+        clock = account_clock(account_id=account_id, is_sandbox=is_sandbox)
+        result.add(ingest(account_id=account_id, events=part, clock=clock))
+    if not result.rejected and "return=minimal" in request.META.get("HTTP_PREFER", "").replace(" ", "").lower():
+        return HttpResponse(status=204, headers={"Preference-Applied": "return=minimal"})
+    body = {
+        "accepted": result.accepted,
+        "duplicate": result.duplicate,
+        "rejected": [rejection._asdict() for rejection in result.rejected],
+    }
+    status = 422 if not (result.accepted or result.duplicate) else 200
+    return HttpResponse(json.dumps(body), status=status, content_type="application/json")
+
+
+_ACCOUNTS: Final = """
+SELECT w.key, a.id, a.is_sandbox FROM usage_workspace w JOIN usage_account a ON a.id = w.account_id
+ WHERE w.key = ANY(%s::text[])
+"""
+
+
+def _by_account(
+    account_id: int | None, events: list[ParsedEvent], result: IngestResult
+) -> list[tuple[int, bool, list[ParsedEvent]]]:
+    """The events of each account, which get a transaction of their own. Subjects that this caller may not see, and those
+    that do not exist, are rejected alike (spec 1.5)."""
+    subjects = {event.subject for event in events}
+    places = {
+        key: (owner, is_sandbox)
+        for key, owner, is_sandbox in prepared(_ACCOUNTS, [list(subjects)])
+        if account_id is None or owner == account_id
+    }
+    parts: dict[tuple[int, bool], list[ParsedEvent]] = {}
+    for event in events:
+        place = places.get(event.subject)
+        if place is None:
+            reason = "there is no such workspace"
+            result.rejected.append(Rejection(event.index, event.id, "unknown_subject", "subject", reason))
+        else:
+            parts.setdefault(place, []).append(event)
+    result.rejected.sort()
+    return [(account, is_sandbox, part) for (account, is_sandbox), part in parts.items()]
