@@ -110,7 +110,7 @@ def fixed_charges(*, account: Account, period: Period) -> tuple[list[PlanPart], 
     )
     changes: list[tuple[datetime, PlanChange]] = []
     extras: list[tuple[datetime, AddOnPrice]] = []
-    for kind, at, day, owner, key, name, price in plans.order_by().union(add_ons.order_by(), all=True):
+    for kind, at, day, owner, key, name, price in plans.order_by().union(add_ons.order_by(), all=True).order_by():
         if kind == "plan":
             changes.append((at, PlanChange(starts_on=day, plan_id=owner, name=name or "", price=price)))
         else:
