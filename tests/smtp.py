@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class SmtpSink:
-    """`messages` holds (recipient, message) in the order of arrival; `refuse[address] = "550 no such user"` refuses one."""
+    """`messages`: (recipient, message) in the order of arrival; `refuse[address] = "550 no such user"` refuses one."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, EmailMessage]] = []

@@ -1,4 +1,4 @@
-"""`manage.py check_invariants`: everything that must always hold (spec 9), asked of the database; exit 1 on violation."""
+"""`manage.py check_invariants`: all that must always hold (spec 9), asked of the database; exit 1 on violation."""
 
 from __future__ import annotations
 
