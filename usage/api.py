@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from usage import cloudevents
+from usage import api_consume, api_corrections, cloudevents
 from usage.api_auth import bearer, caller_of
 from usage.clocks import account_clock
 from usage.errors import BadRequest
 from usage.events import ParsedEvent, Rejection, parse_events
-from usage.services.ingest import IngestResult, ingest
+from usage.services.ingest import IngestResult, in_order, ingest
 from usage.sql import prepared
 
 router = Router()
+router.add_router("", api_consume.router)
+router.add_router("", api_corrections.router)
 
 _EVENT_SCHEMA: Final = {
     "type": "object",
@@ -120,7 +123,7 @@ def ingest_events(request: HttpRequest) -> HttpResponse:
     body = {
         "accepted": result.accepted,
         "duplicate": result.duplicate,
-        "rejected": [rejection._asdict() for rejection in result.rejected],
+        "rejected": [asdict(rejection) for rejection in in_order(result.rejected)],
     }
     status = 422 if not (result.accepted or result.duplicate) else 200
     return HttpResponse(json.dumps(body), status=status, content_type="application/json")
@@ -151,5 +154,4 @@ def _by_account(
             result.rejected.append(Rejection(event.index, event.id, "unknown_subject", "subject", reason))
         else:
             parts.setdefault(place, []).append(event)
-    result.rejected.sort()
     return [(account, is_sandbox, part) for (account, is_sandbox), part in parts.items()]

@@ -1,8 +1,8 @@
 """Counting that must not be interrupted: three database functions, made by a migration (spec 4.8, Data 2, 3, 5).
 
-Check and count in one step is one call from Python, so that a row many clients want is held only for as long as PostgreSQL
-needs. Each statement inside sees what was committed before it, also what was committed while the call waited for the
-account's lock: PostgreSQL gives every statement of a volatile function its own snapshot.
+Check and count in one step is one call from Python, so that a row many clients want is held only for as long as
+PostgreSQL needs. Each statement inside sees what was committed before it, also what was committed while the call waited
+for the account's lock: PostgreSQL gives every statement of a volatile function its own snapshot.
 
 Rows are locked in one order everywhere (total, event, day), so that two calls never wait for each other.
 """
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Display units -> stored units, half-up to a whole step: the same rule as usage.rounding.stored_quantity. Halves are found in
-# whole steps, because a quotient of numerics is already rounded.
+# Display units -> stored units, half-up to a whole step: the same rule as usage.rounding.stored_quantity. Halves are
+# found in whole steps, because a quotient of numerics is already rounded.
 STORED: Final = """
 CREATE OR REPLACE FUNCTION headroom_stored(shown numeric, unit_size integer, step numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -20,15 +20,15 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
 $$;
 """
 
-# What the answers are made of. `outcome` says what happened; anything but granted, duplicate and settled changed nothing
-# (a refusal may have released expired reservations).
+# What the answers are made of. `outcome` says what happened; anything but granted and settled changed nothing (a
+# refusal may have released expired reservations).
 _ANSWER: Final = """
     OUT outcome text, OUT unit_size integer, OUT ends_at timestamptz, OUT quantity numeric, OUT reserved numeric,
     OUT hard_limit numeric, OUT expires_at timestamptz, OUT is_passed boolean
 """
 
-# Consume (`p_keep_for` NULL) or reserve. Quantities come in display units. `p_may_pass` false: a grant that would pass the
-# total's next level changes nothing and answers `passes_level`, because the news must commit with the count.
+# Consume (`p_keep_for` NULL) or reserve. Quantities come in display units. `p_may_pass` false: a grant that would pass
+# the total's next level changes nothing and answers `passes_level`, because the news must commit with the count.
 TAKE: Final = f"""
 CREATE OR REPLACE FUNCTION headroom_take(
     p_account bigint, p_workspace bigint, p_metric text, p_quantity numeric, p_source text, p_id text, p_key uuid,
@@ -69,9 +69,11 @@ BEGIN
           FROM usage_usageevent e WHERE e.account_id = p_account AND e.key = p_key;
     END IF;
     IF FOUND THEN
-        outcome := CASE WHEN (s_workspace, s_metric, s_quantity) = (p_workspace, v_metric, n) THEN 'duplicate' ELSE 'id_reused' END;
+        outcome := CASE WHEN (s_workspace, s_metric, s_quantity) = (p_workspace, v_metric, n) THEN 'duplicate'
+                        ELSE 'id_reused' END;
         SELECT t.quantity, t.reserved, t.hard_limit INTO quantity, reserved, hard_limit FROM usage_usagetotal t
-         WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric AND t.period = v_period;
+         WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
+           AND t.period = v_period;
         IF NOT FOUND THEN
             quantity := 0; reserved := 0;
             SELECT l.quantity INTO hard_limit FROM usage_usagelimit l
@@ -86,18 +88,22 @@ BEGIN
     in_time := CASE WHEN v_received < v_ends THEN used ELSE 0 END;
     LOOP
         UPDATE usage_usagetotal t
-           SET quantity = t.quantity + used, quantity_in_time = t.quantity_in_time + in_time, reserved = t.reserved + held,
-               seq = t.seq + 1, last_received_at = greatest(t.last_received_at, v_received)
-         WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric AND t.period = v_period
+           SET quantity = t.quantity + used, quantity_in_time = t.quantity_in_time + in_time,
+               reserved = t.reserved + held, seq = t.seq + 1,
+               last_received_at = greatest(t.last_received_at, v_received)
+         WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
+           AND t.period = v_period
            AND (t.hard_limit IS NULL OR t.quantity + t.reserved + n <= t.hard_limit)
            AND (p_may_pass OR t.next_level IS NULL OR t.next_level <= t.quantity OR t.next_level > t.quantity + used)
-        RETURNING t.quantity, t.reserved, t.hard_limit, coalesce(t.next_level > t.quantity - used AND t.next_level <= t.quantity, false)
+        RETURNING t.quantity, t.reserved, t.hard_limit,
+                  coalesce(t.next_level > t.quantity - used AND t.next_level <= t.quantity, false)
           INTO quantity, reserved, hard_limit, is_passed;
         EXIT WHEN FOUND;
 
         SELECT t.quantity, t.reserved, t.hard_limit, t.next_level INTO quantity, reserved, hard_limit, v_next
           FROM usage_usagetotal t
-         WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric AND t.period = v_period;
+         WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
+           AND t.period = v_period;
         IF FOUND THEN
             IF hard_limit IS NULL OR quantity + reserved + n <= hard_limit THEN
                 -- It fits: the update stepped back from a level, or the row changed between the two statements.
@@ -109,7 +115,8 @@ BEGIN
             IF is_swept OR reserved = 0 THEN outcome := 'limit_reached'; RETURN; END IF;
             is_swept := true;
             PERFORM 1 FROM usage_usagetotal t
-             WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric AND t.period = v_period
+             WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
+           AND t.period = v_period
                FOR NO KEY UPDATE;
             WITH expired AS (
                 UPDATE usage_reservation r SET state = 'expired'
@@ -119,7 +126,8 @@ BEGIN
             ) SELECT sum(expired.quantity) INTO released FROM expired;
             IF released IS NOT NULL THEN
                 UPDATE usage_usagetotal t SET reserved = t.reserved - released
-                 WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric AND t.period = v_period;
+                 WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
+           AND t.period = v_period;
             END IF;
             CONTINUE;
         END IF;
@@ -130,8 +138,8 @@ BEGIN
            AND l.from_period <= v_period ORDER BY l.from_period DESC LIMIT 1;
         IF hard_limit < n THEN quantity := 0; reserved := 0; outcome := 'limit_reached'; RETURN; END IF;
         IF NOT p_may_pass THEN outcome := 'passes_level'; RETURN; END IF;
-        INSERT INTO usage_usagetotal AS t (account_id, workspace_id, metric_id, period, quantity, quantity_in_time, reserved,
-                                           hard_limit, seq, evaluated_seq, next_level, last_received_at)
+        INSERT INTO usage_usagetotal AS t (account_id, workspace_id, metric_id, period, quantity, quantity_in_time,
+                                           reserved, hard_limit, seq, evaluated_seq, next_level, last_received_at)
         VALUES (p_account, p_workspace, v_metric, v_period, used, in_time, held, hard_limit, 1, 0, 0, v_received)
         ON CONFLICT (account_id, workspace_id, metric_id, period) DO NOTHING
         RETURNING t.quantity, t.reserved, true INTO quantity, reserved, is_passed;
@@ -141,28 +149,30 @@ BEGIN
     outcome := 'granted';
     IF is_kept THEN
         expires_at := p_now + p_keep_for;
-        INSERT INTO usage_reservation (account_id, key, reservation_id, workspace_id, metric_id, period, quantity, state,
-                                       created_at, expires_at)
+        INSERT INTO usage_reservation (account_id, key, reservation_id, workspace_id, metric_id, period, quantity,
+                                       state, created_at, expires_at)
         VALUES (p_account, p_key, p_id, p_workspace, v_metric, v_period, n, 'open', p_now, expires_at);
         RETURN;
     END IF;
-    -- No ON CONFLICT: of two calls with one id the second fails here, which takes its count back. Its content is compared
-    -- by the columns themselves, so the key stands in for the hash.
+    -- No ON CONFLICT: of two calls with one id the second fails here, which takes its count back. Its content is
+    -- compared by the columns themselves, so the key stands in for the hash.
     INSERT INTO usage_usageevent (account_id, key, content, workspace_id, metric_id, period, day, quantity, occurred_at,
                                   received_at, source, event_id, is_void)
-    VALUES (p_account, p_key, p_key, p_workspace, v_metric, v_period, v_day, n, p_now, v_received, p_source, p_id, false);
+    VALUES (p_account, p_key, p_key, p_workspace, v_metric, v_period, v_day, n, p_now, v_received,
+            p_source, p_id, false);
     INSERT INTO usage_usageday AS d (account_id, workspace_id, metric_id, period, day, quantity)
     VALUES (p_account, p_workspace, v_metric, v_period, v_day, n)
-    ON CONFLICT (account_id, workspace_id, metric_id, period, day) DO UPDATE SET quantity = d.quantity + EXCLUDED.quantity;
+    ON CONFLICT (account_id, workspace_id, metric_id, period, day)
+    DO UPDATE SET quantity = d.quantity + EXCLUDED.quantity;
 END $$;
-"""
+"""  # noqa: S608 - a constant of this module
 
-# The second act on a reservation: count `p_quantity` (display units; 0 = release) and give the reserved quantity back. What
-# has happened is recorded whatever the limit says. Its event happened when the quantity was reserved.
+# The second act on a reservation: count `p_quantity` (display units; 0 = release) and give the reserved quantity back.
+# What has happened is recorded whatever the limit says. Its event happened when the quantity was reserved.
 SETTLE: Final = f"""
 CREATE OR REPLACE FUNCTION headroom_settle(
-    p_account bigint, p_workspace bigint, p_quantity numeric, p_source text, p_key uuid, p_now timestamptz, p_may_pass boolean,
-    p_lock_base bigint, {_ANSWER}
+    p_account bigint, p_workspace bigint, p_quantity numeric, p_source text, p_key uuid, p_now timestamptz,
+    p_may_pass boolean, p_lock_base bigint, {_ANSWER}
 ) LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
@@ -187,7 +197,8 @@ BEGIN
 
     SELECT t.quantity, t.reserved, t.hard_limit, t.next_level INTO quantity, reserved, hard_limit, v_next
       FROM usage_usagetotal t
-     WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric AND t.period = v_period
+     WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
+           AND t.period = v_period
        FOR NO KEY UPDATE;
     SELECT r.state, r.settled_quantity INTO v_state, v_settled
       FROM usage_reservation r WHERE r.account_id = p_account AND r.key = p_key FOR NO KEY UPDATE;
@@ -202,21 +213,25 @@ BEGIN
        SET state = CASE WHEN n = 0 THEN 'released' ELSE 'settled' END, settled_quantity = n
      WHERE r.account_id = p_account AND r.key = p_key;
     UPDATE usage_usagetotal t
-       SET quantity = t.quantity + n, quantity_in_time = t.quantity_in_time + CASE WHEN v_received < ends_at THEN n ELSE 0 END,
+       SET quantity = t.quantity + n,
+           quantity_in_time = t.quantity_in_time + CASE WHEN v_received < ends_at THEN n ELSE 0 END,
            reserved = t.reserved - CASE WHEN v_state = 'open' THEN v_reserved ELSE 0 END,
            seq = t.seq + 1, last_received_at = greatest(t.last_received_at, v_received)
-     WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric AND t.period = v_period
+     WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
+           AND t.period = v_period
     RETURNING t.quantity, t.reserved, t.hard_limit INTO quantity, reserved, hard_limit;
     outcome := 'settled';
     IF n = 0 THEN RETURN; END IF;
     INSERT INTO usage_usageevent (account_id, key, content, workspace_id, metric_id, period, day, quantity, occurred_at,
                                   received_at, source, event_id, is_void)
-    VALUES (p_account, p_key, p_key, p_workspace, v_metric, v_period, v_day, n, v_created, v_received, p_source, v_id, false);
+    VALUES (p_account, p_key, p_key, p_workspace, v_metric, v_period, v_day, n, v_created, v_received,
+            p_source, v_id, false);
     INSERT INTO usage_usageday AS d (account_id, workspace_id, metric_id, period, day, quantity)
     VALUES (p_account, p_workspace, v_metric, v_period, v_day, n)
-    ON CONFLICT (account_id, workspace_id, metric_id, period, day) DO UPDATE SET quantity = d.quantity + EXCLUDED.quantity;
+    ON CONFLICT (account_id, workspace_id, metric_id, period, day)
+    DO UPDATE SET quantity = d.quantity + EXCLUDED.quantity;
 END $$;
-"""
+"""  # noqa: S608 - a constant of this module
 
 CREATE_FUNCTIONS: Final = STORED + TAKE + SETTLE
 DROP_FUNCTIONS: Final = """

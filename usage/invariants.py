@@ -44,7 +44,8 @@ SELECT a.key, e.source, e.event_id, e.occurred_at, e.period
   FROM usage_usageevent e
   LEFT JOIN usage_account a ON a.id = e.account_id
   LEFT JOIN usage_period p ON p.account_id = e.account_id AND p.starts_at = e.period
- WHERE p.id IS NULL OR e.occurred_at < p.starts_at OR e.occurred_at >= p.ends_at OR e.day NOT BETWEEN p.first_day AND p.last_day
+ WHERE p.id IS NULL OR e.occurred_at < p.starts_at OR e.occurred_at >= p.ends_at
+    OR e.day NOT BETWEEN p.first_day AND p.last_day
  LIMIT {_AT_MOST}
 """  # noqa: S608 - constants
 
@@ -151,7 +152,7 @@ def periods_tile() -> list[str]:
 
 
 def corrections_belong_to_events() -> list[str]:
-    """9 a, 2.6: a correcting row stands beside its event; no event is corrected below zero or voided to anything else."""
+    """9 a, 2.6: a correcting row stands beside its event; none is corrected below zero or voided to anything else."""
     lines = [
         f"correction of {event_id!r} of {source!r} in {account} stands beside no such event"
         for account, source, event_id in _rows(_CORRECTIONS)

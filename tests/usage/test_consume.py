@@ -253,7 +253,7 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
             connection.ensure_connection()
             start.wait()
             results[index] = calls[index]()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             results[index] = error
         finally:
             connections.close_all()

@@ -6,13 +6,15 @@ has no foreign key. The ORM reads them; the counting itself is one SQL statement
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import F
 
 from usage.models.accounts import Account, Workspace
 from usage.models.metrics import Metric
 
-QUANTITY = {"max_digits": 30, "decimal_places": 6}
+QUANTITY: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
 
 
 class UsageEvent(models.Model):

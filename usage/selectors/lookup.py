@@ -1,4 +1,4 @@
-"""Lists of raw rows, a page at a time, the same cost at any depth (spec 5.10, 7.1): account first, keyset, never counted."""
+"""Lists of raw rows, a page at a time, the same cost at any depth (spec 5.10, 7.1): account first, never counted."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def events_of_line(
     cursor: EventCursor | None = None,
     limit: int = 100,
 ) -> Page[EventRow, EventCursor]:
-    """The events behind a line: those of the period received in (`received_after`, `received_until`] (Data 5), in order of
-    arrival, correcting rows among them; None leaves that side open."""
+    """The events behind a line: those of the period received in (`received_after`, `received_until`] (Data 5), in
+    order of arrival, correcting rows among them; None leaves that side open."""
     with connection.cursor() as database:
         database.execute(
             _LINE,
@@ -139,7 +139,7 @@ def list_days(
 def list_reservations(
     *, account_id: int, cursor: Sequence[Any] | None = None, limit: int = 100, **where: Any
 ) -> Page[Reservation, tuple[Any, ...]]:
-    """Reservations of an account in the order of their key; `where` narrows by workspace_id, metric_id, period, state."""
+    """Reservations of an account in the order of their key; `where` narrows by workspace_id, metric_id, state …"""
     return _keyset(Reservation.objects.filter(account_id=account_id, **where), ("key",), cursor, limit)
 
 

@@ -28,10 +28,10 @@ SWEEPS = ("refresh", "recalculate-limits", "recalculate_limits")
 
 @dataclass(slots=True)
 class MetricUsage:
-    """One metric of an account in one period, in stored units, by workspace id. Every workspace of the account is there.
+    """One metric of an account in one period, in stored units, by workspace id; every workspace is there.
 
-    `own`: the total; of a level (seats) what is held now. `days`: (local day, quantity), ascending: the days with usage,
-    of a level every day of the period so far. `limits`: the hard limit in force, None = none.
+    `own`: the total; of a level (seats) what is held now. `days`: (local day, quantity), ascending: the days with
+    usage, of a level every day of the period so far. `limits`: the hard limit in force, None = none.
     """
 
     metric: Metric
@@ -77,7 +77,7 @@ class MetricUsage:
 
 
 def current_period(account: Account, now: datetime) -> Period:
-    """The running period, opened on demand. Of an account that has ended its last one, before its start its first one."""
+    """The running period, opened on demand; of an ended account its last one, before its start its first one."""
     at = now
     if account.ended_at is not None and at >= account.ended_at:
         at = account.ended_at - timedelta(microseconds=1)
@@ -143,7 +143,7 @@ _DayRow = tuple[int, int, datetime, date, Decimal, Decimal | None]
 def account_usage(
     *, account: Account, period: Period, metrics: Iterable[Metric], now: datetime | None = None, with_days: bool = True
 ) -> dict[int, MetricUsage]:
-    """Totals, limits and days of every workspace of the account in `period`, by metric id, in the order given; 2 queries.
+    """Totals, limits and days of every workspace in `period`, by metric id, in the order given; 2 queries.
 
     `now` bounds the days of levels (default: the whole period). Quantities in stored units. `with_days=False` saves the
     second query where only counted metrics' totals are needed (levels then read 0).

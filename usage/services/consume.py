@@ -1,7 +1,7 @@
 """Check and count in one step (spec 4.8): consume, and reservations that are settled or released later.
 
-However many clients race, no grant passes the limit in force at that moment: the check and the count are one conditional
-UPDATE of the row that counts, inside one database function (`usage.functions`).
+However many clients race, no grant passes the limit in force at that moment: the check and the count are one
+conditional UPDATE of the row that counts, inside one database function (`usage.functions`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Taking usage back, or putting it right (spec 2.6). Nothing is ever changed or deleted: a correcting row is added beside the
-original, in its period, day and workspace, and totals, days and the fact of a reached limit follow in the same transaction.
+"""Taking usage back, or putting it right (spec 2.6). Nothing is ever changed or deleted: a correcting row is added
+beside the original, in its period, day and workspace, and totals, days and the fact of a reached limit follow in the
+same transaction.
 
-The nth correction of an event has a key made of the event's key and n: of two that race, the second collides with the first
-and looks again.
+The nth correction of an event has a key made of the event's key and n: of two that race, the second collides with the
+first and looks again.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ _AT_A_TIME: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What a correction came to. Quantities in display units; `workspace` and `metric` are keys; `period` is its start."""
+    """What a correction came to. Quantities in display units; `workspace` and `metric` are keys."""
 
     source: str
     id: str
     workspace: str
     metric: str
-    period: datetime
+    period: datetime  # its start
     quantity_before: Decimal
     quantity: Decimal
 
@@ -86,7 +87,7 @@ def corrections_of(*, account_id: int, key: UUID) -> list[UsageEvent]:
 
 
 def step_of(metric: Metric) -> Decimal:
-    """The grain of a metric's typed-in quantities in stored units (spec 2.2): its increment for calls, else 0.000001."""
+    """The grain of a metric's typed-in quantities, in stored units (spec 2.2): a call's increment, else 0.000001."""
     if metric.kind == Metric.Kind.DURATION:
         return Increment(metric.increment_first, metric.increment_next, metric.minimum_seconds).step
     return Decimal("0.000001")

@@ -62,8 +62,8 @@ SELECT e.account_id, e.workspace_id, e.metric_id, e.period, e.day, sum(e.quantit
 
 # Rows that are right stay untouched; changed ones are looked at by the next evaluation.
 _WRITE_TOTALS: Final = f"""
-INSERT INTO usage_usagetotal AS t (account_id, workspace_id, metric_id, period, quantity, quantity_in_time, reserved, hard_limit,
-                                   seq, evaluated_seq, next_level, last_received_at)
+INSERT INTO usage_usagetotal AS t (account_id, workspace_id, metric_id, period, quantity, quantity_in_time, reserved,
+                                   hard_limit, seq, evaluated_seq, next_level, last_received_at)
 SELECT account_id, workspace_id, metric_id, period, quantity, quantity_in_time, reserved, hard_limit, 1, 0, 0,
        coalesce(last_received_at, period)
   FROM ({EXPECTED_TOTALS}) AS expected
@@ -105,8 +105,8 @@ class Rebuilt:
 def rebuild_account(*, account_id: int, by: Actor) -> Rebuilt:
     """Make the account's totals and days equal to its events, reservations and limits.
 
-    Holds the account's lock: ingest of this account waits meanwhile, that of the others goes on. What was wrong is looked
-    at by the next evaluation, and an audit entry is left.
+    Holds the account's lock: ingest of this account waits meanwhile, that of the others goes on. What was wrong is
+    looked at by the next evaluation, and an audit entry is left.
     """
     lock_account(account_id)
     arguments = {"account": account_id}

@@ -1,0 +1,49 @@
+"""How values stand in the API's bodies (spec 2.2, 10.5): quantities in display units, decimals as strings, instants in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from django.http import JsonResponse
+from ninja import Schema
+from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from usage.events import MAX_TEXT
+from usage.rounding import parse_quantity, plain_quantity
+
+_NUMBER: Final = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+
+Quantity = Annotated[
+    Decimal,
+    PlainValidator(parse_quantity),
+    WithJsonSchema(_NUMBER | {"description": "Greater than 0, at most 6 decimals, in the metric's display unit."}),
+]
+QuantityOrZero = Annotated[
+    Decimal,
+    PlainValidator(lambda value: parse_quantity(value, zero_allowed=True)),
+    WithJsonSchema(_NUMBER | {"description": "At least 0, at most 6 decimals, in the metric's display unit."}),
+]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+
+
+class Body(Schema):
+    """A request's body: no silent conversions, no members that mean nothing."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+def decimal_text(value: Decimal | None) -> str | None:
+    """"12.5": no exponent, no trailing zeros."""
+    return None if value is None else plain_quantity(value)
+
+
+def instant_text(value: datetime | None) -> str | None:
+    """"2026-07-01T00:00:00Z"."""
+    return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def answer(body: dict[str, Any], status: int = 200) -> JsonResponse:
+    """The body as it stands: it was made by our own hands, so it is not validated once more."""
+    return JsonResponse(body, status=status)
