@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from usage.models import Account, Metric, Workspace
 
-QUANTITY = {"max_digits": 30, "decimal_places": 6}
-MONEY = {"max_digits": 20, "decimal_places": 3}
+QUANTITY: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
+MONEY: dict[str, Any] = {"max_digits": 20, "decimal_places": 3}
 
 
 class UsageAlert(models.Model):
-    """The threshold of a workspace and metric from a period's start on; the last row at or before a period holds, NULL = off.
+    """The threshold of a workspace and metric from a period's start on; the last row at or before a period holds, NULL
+    = off.
 
-    Number and checkbox are scheduled together. Only levels above the baseline are told in `from_period`; in later periods
-    the baseline is 0 (spec 3.4).
+    Number and checkbox are scheduled together. Only levels above the baseline are told in `from_period`; in later
+    periods the baseline is 0 (spec 3.4).
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
@@ -31,7 +34,9 @@ class UsageAlert(models.Model):
     class Meta:
         ordering = ["account", "workspace", "metric", "from_period"]
         constraints = [
-            models.UniqueConstraint(fields=["account", "workspace", "metric", "from_period"], name="alert_one_per_period"),
+            models.UniqueConstraint(
+                fields=["account", "workspace", "metric", "from_period"], name="alert_one_per_period"
+            ),
             models.CheckConstraint(name="alert_threshold_positive", condition=Q(threshold=None) | Q(threshold__gt=0)),
         ]
 
@@ -45,6 +50,12 @@ class PlanAlertSwitch(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
     is_on = models.BooleanField(default=True)
+    period = models.DateTimeField(
+        null=True, blank=True, help_text="The billing period in which it was switched on again."
+    )
+    baseline = models.DecimalField(
+        **QUANTITY, default=0, help_text="The account's usage then; levels up to it are not told."
+    )
 
     class Meta:
         verbose_name_plural = "plan alert switches"
@@ -77,7 +88,8 @@ class SpendAlert(models.Model):
 
 
 class Firing(models.Model):
-    """Something was reached and decided to be told: once per rule, scope, period, level and threshold (spec 3.2, 9 i)."""
+    """Something was reached and decided to be told: once per rule, scope, period, level and threshold (spec 3.2, 9
+    i)."""
 
     class Rule(models.TextChoices):
         USAGE_ALERT = "usage_alert", "Usage alert"
@@ -124,6 +136,7 @@ class LimitState(models.Model):
     limit = models.DecimalField(**QUANTITY, null=True)
     quantity = models.DecimalField(**QUANTITY)
     told_at = models.DateTimeField()
+    changes = models.PositiveIntegerField(default=0, help_text="How often something was told.")
 
     class Meta:
         ordering = ["account", "workspace", "metric"]

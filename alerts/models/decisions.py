@@ -25,7 +25,11 @@ class Conversation(models.Model):
         ordering = ["workspace", "-first_answered_at"]
         constraints = [models.UniqueConstraint(fields=["workspace", "conversation_id"], name="conversation_once")]
         indexes = [
-            models.Index(fields=["workspace", "metric", "first_period"], name="conversation_by_agent", condition=models.Q(first_answered_by="ai_agent"))
+            models.Index(
+                fields=["workspace", "metric", "first_period"],
+                name="conversation_by_agent",
+                condition=models.Q(first_answered_by="ai_agent"),
+            )
         ]
 
     def __str__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
@@ -13,7 +15,7 @@ from billing.models import InvoiceDispatch, InvoiceDocument
 from usage.models import Account, Metric, Workspace
 from usage.validators import validate_plain_text
 
-QUANTITY = {"max_digits": 30, "decimal_places": 6}
+QUANTITY: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
 
 
 class Notification(models.Model):
@@ -29,7 +31,9 @@ class Notification(models.Model):
 
     kind = models.CharField(max_length=14, choices=Kind)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="notifications")
-    workspace = models.ForeignKey(Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="notifications")
+    workspace = models.ForeignKey(
+        Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="notifications"
+    )
     metric = models.ForeignKey(Metric, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     level = models.PositiveSmallIntegerField(null=True, blank=True)
     threshold = models.DecimalField(**QUANTITY, null=True, blank=True, help_text="Stored units; spend: money.")
@@ -38,7 +42,9 @@ class Notification(models.Model):
     at = models.DateTimeField()
     title = models.CharField(max_length=200)
     body = models.TextField(blank=True)
-    dedupe = models.CharField(max_length=200, unique=True, help_text="What it tells of; a second one cannot be written.")
+    dedupe = models.CharField(
+        max_length=200, unique=True, help_text="What it tells of; a second one cannot be written."
+    )
 
     class Meta:
         ordering = ["-at", "-id"]
@@ -60,6 +66,9 @@ class NotificationRead(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["notification", "user"], name="read_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} has read {self.notification}"
 
 
 class WebhookEndpoint(models.Model):
@@ -96,9 +105,15 @@ class Delivery(models.Model):
 
     channel = models.CharField(max_length=7, choices=Channel)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="deliveries")
-    notification = models.ForeignKey(Notification, null=True, blank=True, on_delete=models.SET_NULL, related_name="deliveries")
-    dispatch = models.ForeignKey(InvoiceDispatch, null=True, blank=True, on_delete=models.PROTECT, related_name="deliveries")
-    endpoint = models.ForeignKey(WebhookEndpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="deliveries")
+    notification = models.ForeignKey(
+        Notification, null=True, blank=True, on_delete=models.SET_NULL, related_name="deliveries"
+    )
+    dispatch = models.ForeignKey(
+        InvoiceDispatch, null=True, blank=True, on_delete=models.PROTECT, related_name="deliveries"
+    )
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="deliveries"
+    )
     document = models.ForeignKey(InvoiceDocument, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     recipient = models.CharField(max_length=500, validators=[validate_plain_text])
     recipient_name = models.CharField(max_length=120, blank=True, validators=[validate_plain_text])
@@ -106,7 +121,9 @@ class Delivery(models.Model):
     text = models.TextField(blank=True)
     html = models.TextField(blank=True)
     payload = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
-    message_id = models.CharField(max_length=120, unique=True, help_text="Stable: a repeated message carries the same one.")
+    message_id = models.CharField(
+        max_length=120, unique=True, help_text="Stable: a repeated message carries the same one."
+    )
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField()

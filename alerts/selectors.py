@@ -1,0 +1,328 @@
+"""Reads: what is in force and scheduled, what was told, what is shown at the top of pages (spec 3.11, 4.10, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from alerts.models import LimitState, Notification, NotificationRead, PlanAlertSwitch, SpendAlert, UsageAlert
+from alerts.models.messages import WebhookEndpoint
+from billing.models import BillingContact, PeriodTerms
+from billing.selectors.terms import terms_for
+from usage.formats import day_and_month, local_day
+from usage.models import Account, AuditEntry, Metric, Period, Teammate, UsageLimit, UsageTotal, User, Workspace
+from usage.rounding import format_quantity, shown_quantity
+from usage.services.periods import next_period_of, open_period
+
+PERMISSIONS = {
+    "can_manage_alerts": "Can manage usage alerts",
+    "can_manage_limits": "Can manage hard limits",
+    "can_manage_billing": "Can manage billing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSetting:
+    """A usage alert (display units) or spend alert (money): `threshold` None = off."""
+
+    threshold: Decimal | None
+    also_50_80: bool
+    from_period: datetime
+    baseline: Decimal = Decimal(0)
+
+    @property
+    def is_on(self) -> bool:
+        return self.threshold is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSetting:
+    """A hard limit in display units; None = off."""
+
+    limit: Decimal | None
+    from_period: datetime
+
+    @property
+    def is_on(self) -> bool:
+        return self.limit is not None
+
+
+@dataclass(frozen=True, slots=True)
+class State[Setting]:
+    """What is in force in the running period (None = nothing), and what is scheduled from a later one (None = no
+    change)."""
+
+    in_force: Setting | None
+    scheduled: Setting | None
+
+
+def alerts_in_force(
+    *, workspace: Workspace, period: datetime, metrics: Iterable[Metric] | None = None
+) -> dict[int, State[AlertSetting]]:
+    """The usage alerts of a workspace in the period that starts at `period`, by metric id; one query."""
+    rows = UsageAlert.objects.filter(account_id=workspace.account_id, workspace=workspace).select_related("metric")
+    if metrics is not None:
+        rows = rows.filter(metric__in=list(metrics))
+    by_metric: dict[int, list[UsageAlert]] = {}
+    for row in rows.order_by("from_period"):
+        by_metric.setdefault(row.metric_id, []).append(row)
+    return {metric_id: _alert_state(found, period) for metric_id, found in by_metric.items()}
+
+
+def alert_state_of(*, workspace: Workspace, metric: Metric, period: datetime) -> State[AlertSetting]:
+    """The usage alert of one metric; see `alerts_in_force`."""
+    found = alerts_in_force(workspace=workspace, period=period, metrics=[metric])
+    return found.get(metric.pk, State(None, None))
+
+
+def _alert_state(rows: list[UsageAlert], period: datetime) -> State[AlertSetting]:
+    def setting(row: UsageAlert) -> AlertSetting:
+        size = row.metric.unit_size
+        return AlertSetting(
+            threshold=None if row.threshold is None else shown_quantity(row.threshold, unit_size=size),
+            also_50_80=row.also_50_80,
+            from_period=row.from_period,
+            baseline=shown_quantity(row.baseline, unit_size=size) if row.from_period == period else Decimal(0),
+        )
+
+    held = [setting(row) for row in rows if row.from_period <= period]
+    later = [setting(row) for row in rows if row.from_period > period]
+    in_force = held[-1] if held and held[-1].is_on else None
+    return State(in_force, later[0] if later else None)
+
+
+def spend_alert_of(*, account: Account, period: datetime) -> State[AlertSetting]:
+    """The account's spend alert in the period that starts at `period`; one query."""
+    rows = SpendAlert.objects.filter(account=account).order_by("from_period")
+    settings_ = [
+        AlertSetting(
+            row.threshold, row.also_50_80, row.from_period, row.baseline if row.from_period == period else Decimal(0)
+        )
+        for row in rows
+    ]
+    held = [setting for setting in settings_ if setting.from_period <= period]
+    later = [setting for setting in settings_ if setting.from_period > period]
+    return State(held[-1] if held and held[-1].is_on else None, later[0] if later else None)
+
+
+def limits_in_force(
+    *, workspace: Workspace, period: datetime, metrics: Iterable[Metric] | None = None
+) -> dict[int, State[LimitSetting]]:
+    """The hard limits of a workspace in the period that starts at `period`, by metric id; one query."""
+    rows = UsageLimit.objects.filter(account_id=workspace.account_id, workspace=workspace).select_related("metric")
+    if metrics is not None:
+        rows = rows.filter(metric__in=list(metrics))
+    by_metric: dict[int, list[LimitSetting]] = {}
+    for row in rows.order_by("from_period"):
+        shown = None if row.quantity is None else shown_quantity(row.quantity, unit_size=row.metric.unit_size)
+        by_metric.setdefault(row.metric_id, []).append(LimitSetting(shown, row.from_period))
+    found = {}
+    for metric_id, limits in by_metric.items():
+        held = [limit for limit in limits if limit.from_period <= period]
+        later = [limit for limit in limits if limit.from_period > period]
+        in_force = held[-1] if held and held[-1].is_on else None
+        scheduled = later[0] if later else None
+        if scheduled is not None and scheduled.limit == (in_force.limit if in_force else None):
+            scheduled = None  # it says what holds anyway
+        found[metric_id] = State(in_force, scheduled)
+    return found
+
+
+def limit_setting_of(*, workspace: Workspace, metric: Metric, period: datetime) -> State[LimitSetting]:
+    """The hard limit of one metric; see `limits_in_force`."""
+    found = limits_in_force(workspace=workspace, period=period, metrics=[metric])
+    return found.get(metric.pk, State(None, None))
+
+
+def plan_alert_is_on(*, account: Account, metric: Metric) -> bool:
+    """Whether 80, 90 and 100 % of the included amount are told (spec 3.7)."""
+    row = PlanAlertSwitch.objects.filter(account=account, metric=metric).first()
+    return row is None or row.is_on
+
+
+def holders_of(*, workspace: Workspace, flags: Iterable[str]) -> list[User]:
+    """The active teammates of the workspace who hold all `flags` (spec 1.3)."""
+    wanted = {f"memberships__{flag}": True for flag in flags}
+    return list(
+        User.objects.filter(is_active=True, memberships__workspace=workspace, **wanted).order_by("name", "email")
+    )
+
+
+def has_flag(*, user: User, workspace: Workspace, flag: str, anywhere_in_account: bool = False) -> bool:
+    """Whether the user holds the permission in the workspace, or for account-wide settings in any workspace (spec
+    1.2)."""
+    rows = Teammate.objects.filter(user=user, user__is_active=True, **{flag: True})
+    if anywhere_in_account:
+        return rows.filter(workspace__account_id=workspace.account_id).exists()
+    return rows.filter(workspace=workspace).exists()
+
+
+# --- Notifications ---------------------------------------------------------------------------------------------------
+
+
+def notifications_of(*, workspace: Workspace) -> QuerySet[Notification]:
+    """The messages of a workspace and those of its account as a whole, newest first (spec 3.11)."""
+    return (
+        Notification.objects.filter(account_id=workspace.account_id)
+        .filter(Q(workspace=workspace) | Q(workspace=None))
+        .select_related("metric", "workspace", "account")
+        .order_by("-at", "-id")
+    )
+
+
+def notifications_for(*, user: User, workspace: Workspace) -> QuerySet[Notification]:
+    """`notifications_of`, each with `is_read` for the user."""
+    read = NotificationRead.objects.filter(notification=OuterRef("pk"), user=user)
+    return notifications_of(workspace=workspace).annotate(is_read=Exists(read))
+
+
+def unread_count(*, user: User, workspace: Workspace) -> int:
+    """How many of them the user has not read, up to 100: the bell shows no more."""
+    read = NotificationRead.objects.filter(notification=OuterRef("pk"), user=user)
+    return notifications_of(workspace=workspace).filter(~Exists(read))[:100].count()
+
+
+# --- What stands at the top of pages
+# -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """One sentence; `tone` as in components/banner.html, `metric` the card it is about."""
+
+    tone: str
+    title: str
+    text: str
+    metric: Metric
+
+
+def banners_for(*, workspace: Workspace, now: datetime) -> list[Banner]:
+    """The limits that are reached at this moment, from the rows that count (spec 4.3); at most three queries."""
+    period = (
+        Period.objects.filter(account_id=workspace.account_id, starts_at__lte=now, ends_at__gt=now)
+        .order_by("-starts_at")
+        .first()
+    )
+    if period is None:
+        return []
+    banners = []
+    for metric, limit in reached_limits(workspace=workspace, period=period):
+        reached = format_quantity(shown_quantity(limit, unit_size=metric.unit_size), unit=metric.unit)
+        until = day_and_month(local_day(period.ends_at, period.zone))
+        banners.append(
+            Banner(
+                tone="limit",
+                title=f"{metric.agent_name or metric.name} is off in {workspace} until {until}.",
+                text=f"The limit of {reached} is reached.",
+                metric=metric,
+            )
+        )
+    return banners
+
+
+def reached_limits(*, workspace: Workspace, period: Period) -> list[tuple[Metric, Decimal]]:
+    """(metric, limit in stored units) of every limit that is reached in the period; a limit of 0 also before any
+    usage."""
+    totals = {
+        total.metric_id: total
+        for total in UsageTotal.objects.filter(
+            account_id=workspace.account_id, workspace=workspace, period=period.starts_at, hard_limit__isnull=False
+        )
+    }
+    in_force: dict[int, UsageLimit] = {}
+    for row in (
+        UsageLimit.objects.filter(
+            account_id=workspace.account_id, workspace=workspace, from_period__lte=period.starts_at
+        )
+        .select_related("metric")
+        .order_by("from_period")
+    ):
+        in_force[row.metric_id] = row
+    found = []
+    for metric_id, row in in_force.items():
+        total = totals.get(metric_id)
+        if row.quantity is not None and (total.quantity if total else Decimal(0)) >= row.quantity:
+            found.append((row.metric, row.quantity))
+    return sorted(found, key=lambda pair: (pair[0].position, pair[0].key))
+
+
+# --- The drawer
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DrawerState:
+    """Everything the drawer shows. Quantities in display units; `pool` and `included` belong to the account."""
+
+    workspace: Workspace
+    metric: Metric
+    period: Period
+    next_starts_at: datetime
+    next_ends_at: datetime
+    quantity: Decimal
+    pool: Decimal
+    others: list[tuple[Workspace, Decimal]]
+    terms: PeriodTerms | None
+    alert: State[AlertSetting]
+    plan_alert: bool
+    has_plan_levels: bool
+    limit: State[LimitSetting]
+    limit_state: LimitState | None
+    contacts: list[BillingContact]
+    endpoints: int
+    last_changed: AuditEntry | None
+    support_email: str
+
+    @property
+    def is_limit_reached(self) -> bool:
+        in_force = self.limit.in_force
+        return in_force is not None and in_force.limit is not None and self.quantity >= in_force.limit
+
+
+def drawer_state(*, workspace: Workspace, metric: Metric, now: datetime) -> DrawerState:
+    """What the drawer of a workspace and metric shows at `now`. Raises BeforeFirstPeriod, AccountEnded."""
+    account = workspace.account
+    period = open_period(account_id=account.pk, at=now)
+    starts_at, ends_at = next_period_of(period)
+    own: dict[int, Decimal] = {
+        total.workspace_id: shown_quantity(total.quantity, unit_size=metric.unit_size)
+        for total in UsageTotal.objects.filter(account=account, metric=metric, period=period.starts_at)
+    }
+    terms = terms_for(account=account, period_start=period.starts_at).get(metric.pk)
+    changes = AuditEntry.objects.filter(
+        workspace=workspace, subject=metric.key, action__in=["alert.changed", "limit.changed"]
+    )
+    return DrawerState(
+        workspace=workspace,
+        metric=metric,
+        period=period,
+        next_starts_at=starts_at,
+        next_ends_at=ends_at,
+        quantity=own.get(workspace.pk, Decimal(0)),
+        pool=sum(own.values(), start=Decimal(0)),
+        others=[
+            (other, own.get(other.pk, Decimal(0)))
+            for other in account.workspaces.order_by("name", "key")
+            if other.pk != workspace.pk
+        ],
+        terms=terms,
+        alert=alert_state_of(workspace=workspace, metric=metric, period=period.starts_at),
+        plan_alert=plan_alert_is_on(account=account, metric=metric),
+        has_plan_levels=terms is not None and not terms.is_unlimited and bool(terms.included),
+        limit=limit_setting_of(workspace=workspace, metric=metric, period=period.starts_at),
+        limit_state=limit_state_of(workspace=workspace, metric=metric),
+        contacts=list(account.billing_contacts.order_by("id")),
+        endpoints=WebhookEndpoint.objects.filter(account=account, is_on=True).count(),
+        last_changed=changes.order_by("-at", "-id").first(),
+        support_email=settings.SUPPORT_EMAIL,
+    )
+
+
+def limit_state_of(*, workspace: Workspace, metric: Metric) -> LimitState | None:
+    """What was last told of the workspace's limit (spec 4.4)."""
+    return LimitState.objects.filter(account_id=workspace.account_id, workspace=workspace, metric=metric).first()

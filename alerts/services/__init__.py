@@ -1,0 +1,1 @@
+"""Writes of this app, by topic: keyword-only functions, one transaction each."""

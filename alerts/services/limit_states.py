@@ -1,0 +1,206 @@
+"""Hard limits: the fact on the total against what was last told (spec 4.3, 4.4).
+
+The fact is `quantity >= hard_limit` on the running period's total, or a limit of 0 where nothing was used yet. What was
+told stands in LimitState. A difference is decided under that row's lock, from facts read after it was taken, so that
+two evaluations tell one transition once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db import connection
+
+from alerts.models import Firing, LimitState, Notification
+from alerts.services.firings import FiringRow, fire
+from alerts.services.outbox import News
+
+# Whether a total (t) with its LimitState (s) still has something to be told: part of the mark in `evaluate`.
+IS_LEFT: Final = """CASE
+    WHEN t.is_over THEN coalesce(t.quantity_in_time >= t.hard_limit, false) AND t.evaluated_seq < t.seq AND NOT EXISTS (
+        SELECT 1 FROM alerts_firing f
+         WHERE f.account_id = t.account_id AND f.rule = 'limit' AND f.workspace_id = t.workspace_id
+           AND f.metric_id = t.metric_id AND f.period = t.period AND f.threshold = t.hard_limit)
+    ELSE coalesce(t.quantity >= t.hard_limit, false)
+         <> coalesce(s.is_reached AND s.period = t.period AND s."limit" = t.hard_limit, false)
+    END"""
+
+# The differences, by kind: `late` = reached in time in a period that has ended, never told; `reached`; `cleared`.
+_DIFFERENCES: Final = """
+WITH running AS MATERIALIZED (
+    SELECT p.account_id, p.starts_at
+      FROM usage_period p JOIN usage_account a ON a.id = p.account_id
+     WHERE p.starts_at <= %(now)s AND p.ends_at > %(now)s AND (%(sandbox)s OR NOT a.is_sandbox)
+       AND (%(accounts)s::bigint[] IS NULL OR p.account_id = ANY(%(accounts)s::bigint[]))
+), reached AS MATERIALIZED (
+    SELECT t.account_id, t.workspace_id, t.metric_id, t.period, t.hard_limit, t.quantity
+      FROM running r JOIN usage_usagetotal t ON t.account_id = r.account_id AND t.period = r.starts_at
+     WHERE t.quantity >= t.hard_limit
+     UNION ALL
+    SELECT l.account_id, l.workspace_id, l.metric_id, r.starts_at, 0, 0
+      FROM running r
+     CROSS JOIN LATERAL (
+           SELECT DISTINCT ON (l.workspace_id, l.metric_id) l.account_id, l.workspace_id, l.metric_id, l.quantity
+             FROM usage_usagelimit l WHERE l.account_id = r.account_id AND l.from_period <= r.starts_at
+            ORDER BY l.workspace_id, l.metric_id, l.from_period DESC) l
+     WHERE l.quantity = 0 AND NOT EXISTS (
+           SELECT 1 FROM usage_usagetotal t
+            WHERE t.account_id = l.account_id AND t.workspace_id = l.workspace_id AND t.metric_id = l.metric_id
+              AND t.period = r.starts_at)
+)
+SELECT 'late' AS kind, t.account_id, t.workspace_id, t.metric_id, t.period, t.hard_limit AS "limit",
+       t.quantity_in_time AS quantity
+  FROM usage_usagetotal t
+  JOIN usage_account a ON a.id = t.account_id
+  JOIN usage_period p ON p.account_id = t.account_id AND p.starts_at = t.period
+ WHERE t.evaluated_seq < t.seq AND p.ends_at <= %(now)s AND t.quantity_in_time >= t.hard_limit
+   AND (%(sandbox)s OR NOT a.is_sandbox)
+   AND (%(accounts)s::bigint[] IS NULL OR t.account_id = ANY(%(accounts)s::bigint[]))
+   AND (%(metric)s::bigint IS NULL OR t.metric_id = %(metric)s)
+   AND NOT EXISTS (
+       SELECT 1 FROM alerts_firing f
+        WHERE f.account_id = t.account_id AND f.rule = 'limit' AND f.workspace_id = t.workspace_id
+          AND f.metric_id = t.metric_id AND f.period = t.period AND f.threshold = t.hard_limit)
+ UNION ALL
+SELECT 'reached', r.account_id, r.workspace_id, r.metric_id, r.period, r.hard_limit, r.quantity
+  FROM reached r
+  LEFT JOIN alerts_limitstate s ON s.account_id = r.account_id AND s.workspace_id = r.workspace_id
+                               AND s.metric_id = r.metric_id
+ WHERE NOT coalesce(s.is_reached AND s.period = r.period AND s."limit" = r.hard_limit, false)
+   AND (%(metric)s::bigint IS NULL OR r.metric_id = %(metric)s)
+ UNION ALL
+-- Cleared: told as reached, and not so now. Where the running period is not opened yet nothing is used in it, and only
+-- a limit of 0 that still holds keeps the agent off.
+SELECT 'cleared', s.account_id, s.workspace_id, s.metric_id, s.period, now_on.hard_limit, coalesce(now_on.quantity, 0)
+  FROM alerts_limitstate s
+  JOIN usage_account a ON a.id = s.account_id
+  LEFT JOIN running r ON r.account_id = s.account_id
+  LEFT JOIN usage_usagetotal now_on ON now_on.account_id = s.account_id AND now_on.workspace_id = s.workspace_id
+                                   AND now_on.metric_id = s.metric_id AND now_on.period = r.starts_at
+ WHERE s.is_reached AND (%(sandbox)s OR NOT a.is_sandbox)
+   AND (%(accounts)s::bigint[] IS NULL OR s.account_id = ANY(%(accounts)s::bigint[]))
+   AND (%(metric)s::bigint IS NULL OR s.metric_id = %(metric)s)
+   AND NOT EXISTS (
+       SELECT 1 FROM reached x
+        WHERE x.account_id = s.account_id AND x.workspace_id = s.workspace_id AND x.metric_id = s.metric_id)
+   AND (now_on.account_id IS NOT NULL OR coalesce((
+       SELECT l.quantity FROM usage_usagelimit l
+        WHERE l.account_id = s.account_id AND l.workspace_id = s.workspace_id AND l.metric_id = s.metric_id
+          AND l.from_period <= %(now)s
+        ORDER BY l.from_period DESC LIMIT 1) <> 0, true))
+ ORDER BY account_id, workspace_id, metric_id, period
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    kind: str
+    account_id: int
+    workspace_id: int
+    metric_id: int
+    period: datetime
+    limit: Decimal | None
+    quantity: Decimal
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.account_id, self.workspace_id, self.metric_id
+
+
+def tell_transitions(*, params: dict[str, Any], now: datetime) -> tuple[int, list[News]]:
+    """Write the firings and states of all limits that were reached or cleared; (firings, what to tell in order).
+
+    `params` is the evaluation's scope. Must run inside a transaction; the caller tells the news in it. Aware `now`.
+    """
+    if not (seen := _differences(params, now)):
+        return 0, []
+    states = _lock_states({difference.key for difference in seen}, now=now)
+    # What was read before the locks may have been told by somebody else meanwhile.
+    differences = [difference for difference in _differences(params, now) if difference.key in states]
+    fired = fire(
+        [
+            FiringRow(
+                rule=Firing.Rule.LIMIT,
+                account_id=d.account_id,
+                workspace_id=d.workspace_id,
+                metric_id=d.metric_id,
+                period=d.period,
+                level=100,
+                threshold=d.limit,
+                quantity=d.quantity,
+            )
+            for d in differences
+            if d.kind != "cleared" and d.limit is not None
+        ],
+        now=now,
+    )
+    mailed = {(row.account_id, row.workspace_id, row.metric_id, row.period, row.threshold) for row in fired}
+    news: list[News] = []
+    for key in sorted({difference.key for difference in differences}):
+        for difference in _in_order([d for d in differences if d.key == key], states[key]):
+            state = states[key]
+            is_reached = difference.kind != "cleared"
+            news.append(
+                News(
+                    kind=Notification.Kind.LIMIT_REACHED if is_reached else Notification.Kind.LIMIT_CLEARED,
+                    account_id=difference.account_id,
+                    workspace_id=difference.workspace_id,
+                    metric_id=difference.metric_id,
+                    period=difference.period,
+                    level=None,
+                    threshold=difference.limit if is_reached else state.limit,
+                    quantity=difference.quantity,
+                    at=now,
+                    once=f"{state.pk}:{state.changes + 1}",
+                    # One e-mail per limit value and period, however often it flips (spec 4.4).
+                    has_email=is_reached and (*key, difference.period, difference.limit) in mailed,
+                )
+            )
+            state.is_reached = is_reached
+            state.period = difference.period
+            state.limit = difference.limit if is_reached else state.limit
+            state.quantity = difference.quantity
+            state.told_at = now
+            state.changes += 1
+    LimitState.objects.bulk_update(
+        [states[key] for key in {difference.key for difference in differences}],
+        ["is_reached", "period", "limit", "quantity", "told_at", "changes"],
+    )
+    return len(fired), news
+
+
+def _differences(params: dict[str, Any], now: datetime) -> list[_Difference]:
+    with connection.cursor() as cursor:
+        cursor.execute(_DIFFERENCES, {**params, "now": now})
+        return [_Difference(*row) for row in cursor.fetchall()]
+
+
+def _lock_states(keys: set[tuple[int, int, int]], *, now: datetime) -> dict[tuple[int, int, int], LimitState]:
+    ordered = sorted(keys)
+    LimitState.objects.bulk_create(
+        [
+            LimitState(account_id=a, workspace_id=w, metric_id=m, period=now, limit=None, quantity=0, told_at=now)
+            for a, w, m in ordered
+        ],
+        ignore_conflicts=True,
+    )
+    rows = LimitState.objects.filter(
+        workspace_id__in={w for _, w, _ in ordered}, metric_id__in={m for *_, m in ordered}
+    )
+    locked = rows.order_by("account_id", "workspace_id", "metric_id").select_for_update()
+    return {key: row for row in locked if (key := (row.account_id, row.workspace_id, row.metric_id)) in keys}
+
+
+def _in_order(differences: Sequence[_Difference], state: LimitState) -> list[_Difference]:
+    """Late ones first, by period. What was reached in an ended period is followed by its clearing, unless the running
+    period has reached its own limit by now: a flip back that nobody saw is not told (spec 4.4)."""
+    late = [d for d in differences if d.kind == "late"]
+    rest = [d for d in differences if d.kind != "late"]
+    if late and not rest:
+        last = late[-1]
+        rest = [_Difference("cleared", *last.key, last.period, last.limit, Decimal(0))]
+    return [*late, *rest]
