@@ -103,7 +103,7 @@ def _problem(description: str) -> dict[str, Any]:
     },
 )
 def ingest_events(request: HttpRequest) -> HttpResponse:
-    """Structured, batched (up to 1000) and binary mode. Sending the same event again is safe: it counts once, for ever."""
+    """Structured, batched (up to 1000) and binary mode. Sending an event again is safe: it counts once, for ever."""
     try:
         sent = cloudevents.read_request(
             content_type=request.META.get("CONTENT_TYPE", ""),
@@ -138,8 +138,8 @@ SELECT w.key, a.id, a.is_sandbox FROM usage_workspace w JOIN usage_account a ON 
 def _by_account(
     account_id: int | None, events: list[ParsedEvent], result: IngestResult
 ) -> list[tuple[int, bool, list[ParsedEvent]]]:
-    """The events of each account, which get a transaction of their own. Subjects that this caller may not see, and those
-    that do not exist, are rejected alike (spec 1.5)."""
+    """The events of each account, which get a transaction of their own. Subjects that this caller may not see are
+    rejected like those that do not exist (spec 1.5)."""
     subjects = {event.subject for event in events}
     places = {
         key: (owner, is_sandbox)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from usage import strict_json
@@ -51,7 +51,8 @@ _MEDIA_TYPE: Final = re.compile(r"\s*([\w!#$&^.+-]+/([\w!#$&^.+-]+|\*))\s*(;.*)?
 _INT32: Final = range(-(2**31), 2**31)
 
 
-class Rejection(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rejection:
     """Why one event of a request was not taken (spec 2.3). `index` from 0; `id` and `field` None if unreadable."""
 
     index: int
@@ -61,7 +62,8 @@ class Rejection(NamedTuple):
     reason: str
 
 
-class ParsedEvent(NamedTuple):
+@dataclass(slots=True)
+class ParsedEvent:
     """An event that obeys CloudEvents 1.0. `key` and `content` are 128 bits each; `time` is None when absent."""
 
     index: int
@@ -174,7 +176,7 @@ def _parse(index: int, sent: Any, is_suspect: bool) -> ParsedEvent:
         raise Flaw("invalid_attribute", None, "an event must be a JSON object")
     if is_suspect:
         _check_names_once(sent)
-    get = sent.get
+    get: Callable[[str], Any] = sent.get
     if get("specversion") != "1.0":
         raise Flaw("invalid_attribute", "specversion", "specversion must be “1.0”")
     event_id, source, type_, subject = get("id"), get("source"), get("type"), get("subject")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-MAX_DEPTH = 32
+MAX_DEPTH: Final = 32
+_LONG: Final = 4000  # digits; a little more and Python refuses to read or write the number
 
 
 class Ambiguous(dict[str, Any]):
@@ -113,7 +114,7 @@ def _refuse(name: str) -> Any:
 
 
 def _huge(text: str) -> Any:
-    if len(text) < 40 and text.lstrip("-").isdigit():
+    if len(text) < _LONG and text.lstrip("-").isdigit():
         return int(text)
     try:
         number = Decimal(text)
@@ -133,7 +134,7 @@ def _number(value: Any) -> Any:
     if not short:
         return 0
     sign = "-" if digits.sign else ""
-    if 0 <= exponent <= 40:
+    if 0 <= exponent <= 40 and len(short) <= 40:
         return int(sign + short) * 10**exponent
     return ["\x00", f"{sign}{short}e{exponent}"]
 

@@ -134,8 +134,8 @@ def _date(value: date) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _numeric(value: Decimal) -> bytes:
-    dumped = _DECIMAL.dump(value)
-    return len(dumped).to_bytes(4) + bytes(dumped)
+    dumped = bytes(_DECIMAL.dump(value) or b"")
+    return len(dumped).to_bytes(4) + dumped
 
 
 _DECIMAL: Final = DecimalBinaryDumper(Decimal)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
@@ -46,7 +47,7 @@ class IngestResult:
         """Take in the result for other events of the same request."""
         self.accepted += other.accepted
         self.duplicate += other.duplicate
-        self.rejected = sorted([*self.rejected, *other.rejected])
+        self.rejected = in_order([*self.rejected, *other.rejected])
 
 
 def ingest_sent(*, account_id: int, sent: Sequence[Any], clock: Clock) -> IngestResult:
@@ -79,6 +80,11 @@ def ingest(*, account_id: int, events: Sequence[ParsedEvent], clock: Clock) -> I
             if state not in _REPEATABLE or attempt == TRIES or connection.in_atomic_block:
                 raise
     raise AssertionError("unreachable")
+
+
+def in_order(rejected: list[Rejection]) -> list[Rejection]:
+    """Rejections in the order of the request."""
+    return sorted(rejected, key=attrgetter("index"))
 
 
 class _Span(NamedTuple):
@@ -190,7 +196,7 @@ def _ingest(account_id: int, events: Sequence[ParsedEvent], clock: Clock) -> Ing
     for event in again:
         _judge_again(event, contents[event.key], result)
     _settle_refused(account_id, refused, result)
-    result.rejected.sort()
+    result.rejected = in_order(result.rejected)
     return result
 
 

@@ -66,7 +66,7 @@ def recompute_days(*, account_id: int, workspace_id: int, metric_id: int, since:
     before = stored.filter(is_earlier).order_by("-period", "-day").values_list("level", flat=True).first()
     wanted = _days(line, begins, first_day, before or NONE_HELD, zones)
     present: _Days = {
-        (row.period, row.day): (row.quantity, row.level)
+        (row.period, row.day): (row.quantity, row.level or NONE_HELD)
         for row in stored.filter(period__gte=begins).exclude(is_earlier)
     }
     for period, day in present.keys() - wanted.keys():
@@ -85,6 +85,13 @@ def recompute_days(*, account_id: int, workspace_id: int, metric_id: int, since:
                 "closing": [levels[1] for _, levels in changed],
             },
         )
+
+
+def days_of_reports(*, account_id: int, workspace_id: int, metric_id: int) -> _Days:
+    """What the day rows should be, worked out from all reports: (highest, closing) by (period, day)."""
+    line = {"account_id": account_id, "workspace_id": workspace_id, "metric_id": metric_id}
+    zones = dict(Period.objects.filter(account_id=account_id).order_by("starts_at").values_list("starts_at", "zone"))
+    return _days(line, min(zones), date.min, NONE_HELD, zones) if zones else {}
 
 
 def _days(
