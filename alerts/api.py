@@ -2,7 +2,9 @@
 
 from ninja import Router
 
-from alerts import api_decisions
+from alerts import api_decisions, api_notifications, api_settings
 
 router = Router()
 router.add_router("", api_decisions.router)
+router.add_router("", api_settings.router)
+router.add_router("", api_notifications.router)

@@ -69,6 +69,7 @@ CONTEXT_PROCESSORS = [
     "django.template.context_processors.csp",
     "django.contrib.auth.context_processors.auth",
     "django.contrib.messages.context_processors.messages",
+    "alerts.context_processors.bell_and_banner",
 ]
 TEMPLATES = [
     {
