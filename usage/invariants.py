@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db import connection
 
 from usage.models import UsageDay, UsageEvent
-from usage.services.rebuild import EXPECTED_DAYS, EXPECTED_TOTALS, expected_level_days
+from usage.services.rebuild import EXPECTED_DAYS, EXPECTED_TOTALS, wrong_level_days
 
 _AT_MOST: Final = 100  # lines of one check: enough to see the pattern
 
@@ -123,14 +123,11 @@ def level_days_equal_reports() -> list[str]:
         rows = model.objects.filter(metric_id__in=_level_metrics())
         places |= set(rows.values_list("account_id", "workspace_id", "metric_id").distinct())
     for account_id, workspace_id, metric_id in sorted(places):
-        line = {"account_id": account_id, "workspace_id": workspace_id, "metric_id": metric_id}
-        expected = expected_level_days(**line)
-        stored = {(row.period, row.day): (row.quantity, row.level) for row in UsageDay.objects.filter(**line)}
         lines += [
-            f"day {place[1]} of level metric {metric_id} in workspace {workspace_id}: "
-            f"{stored.get(place)} instead of {expected.get(place)}"
-            for place in sorted(expected.keys() | stored.keys())
-            if expected.get(place) != stored.get(place)
+            f"day {day} of level metric {metric_id} in workspace {workspace_id}: {stored} instead of {expected}"
+            for (_, day), stored, expected in wrong_level_days(
+                account_id=account_id, workspace_id=workspace_id, metric_id=metric_id
+            )
         ]
     return lines[:_AT_MOST]
 

@@ -6,15 +6,14 @@ What they should be is said once here: `rebuild_usage` writes it, and the checks
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection, transaction
 
-from usage.models import Metric, Period, UsageDay, UsageEvent, Workspace
-from usage.seats import SeatDay, SeatReport, days_from_reports
+from usage.models import Metric, UsageDay, Workspace
 from usage.services.audit import Actor, record
 from usage.services.locks import lock_account
+from usage.services.seats import days_of_reports, recompute_days
 from usage.signals import usage_corrected
 
 # Per workspace, metric and period: what the events, the open reservations and the limits say. %(account)s NULL = all.
@@ -127,50 +126,23 @@ def rebuild_account(*, account_id: int, by: Actor) -> Rebuilt:
     return Rebuilt(totals=totals, days=days)
 
 
-def expected_level_days(*, account_id: int, workspace_id: int, metric_id: int) -> dict[Any, tuple[Decimal, Decimal]]:
-    """(highest, closing) by (period, day) of a level metric, from its reports and their corrections (spec 2.2)."""
-    events = UsageEvent.objects.filter(account_id=account_id, workspace_id=workspace_id, metric_id=metric_id)
-    reports = _reports(list(events.order_by("received_at", "key")))
-    zones = dict(Period.objects.filter(account_id=account_id).values_list("starts_at", "zone"))
-    expected: dict[Any, tuple[Decimal, Decimal]] = {}
-    carried_in = Decimal(0)
-    for period in sorted(reports):
-        rows: list[SeatDay] = days_from_reports(reports[period], carried_in=carried_in, zone=zones[period])
-        for row in rows:
-            expected[period, row.day] = (row.highest, row.closing)
-        carried_in = rows[-1].closing
-    return expected
-
-
-def _reports(events: list[UsageEvent]) -> dict[Any, list[SeatReport]]:
-    """The reports that count, by period, in order of arrival: with their corrections, without the voided ones."""
-    voided = {event.corrects for event in events if event.is_void}
-    amended: dict[Any, Decimal] = {}
-    for event in events:
-        if event.corrects is not None:
-            amended[event.corrects] = amended.get(event.corrects, Decimal(0)) + event.quantity
-    reports: dict[Any, list[SeatReport]] = {}
-    for event in events:
-        if event.corrects is None and event.key not in voided:
-            level = event.quantity + amended.get(event.key, Decimal(0))
-            report = SeatReport(at=event.occurred_at, received_at=event.received_at, level=level)
-            reports.setdefault(event.period, []).append(report)
-    return reports
-
-
 def _rebuild_level(account_id: int, workspace_id: int, metric_id: int) -> int:
-    line = {"account_id": account_id, "workspace_id": workspace_id, "metric_id": metric_id}
-    expected = expected_level_days(**line)
-    stored = {(row.period, row.day): (row.quantity, row.level) for row in UsageDay.objects.filter(**line)}
-    wrong = [place for place in expected.keys() | stored.keys() if expected.get(place) != stored.get(place)]
-    for period, day in wrong:
-        UsageDay.objects.filter(**line, period=period, day=day).delete()
-    UsageDay.objects.bulk_create(
-        UsageDay(**line, period=place[0], day=place[1], quantity=expected[place][0], level=expected[place][1])
-        for place in sorted(wrong)
-        if place in expected
-    )
+    wrong = wrong_level_days(account_id=account_id, workspace_id=workspace_id, metric_id=metric_id)
+    if wrong:
+        recompute_days(account_id=account_id, workspace_id=workspace_id, metric_id=metric_id)
     return len(wrong)
+
+
+def wrong_level_days(*, account_id: int, workspace_id: int, metric_id: int) -> list[tuple[Any, Any, Any]]:
+    """((period, day), stored, expected) of a level metric's days that differ from its reports; None = there is none."""
+    line = {"account_id": account_id, "workspace_id": workspace_id, "metric_id": metric_id}
+    expected = days_of_reports(**line)
+    stored = {(row.period, row.day): (row.quantity, row.level) for row in UsageDay.objects.filter(**line)}
+    return [
+        (place, stored.get(place), expected.get(place))
+        for place in sorted(expected.keys() | stored.keys())
+        if stored.get(place) != expected.get(place)
+    ]
 
 
 def _write(query: str, arguments: dict[str, Any]) -> int:
