@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
-from billing.charges import PAY_AS_YOU_GO, MetricCharge
+from billing.charges import MetricCharge
 from billing.money import plain_money
 from billing.selectors.charges import Standing, usage_of
 from usage.api_auth import bearer, clock_for, workspace_of
@@ -60,9 +60,7 @@ class UsageAnswer(Schema):
 def read_usage(
     request: HttpRequest,
     key: str,
-    at: Annotated[
-        str | None, Query(description="An instant (ISO 8601 with offset) in the period.")
-    ] = None,
+    at: Annotated[str | None, Query(description="An instant (ISO 8601 with offset) in the period.")] = None,
 ) -> dict[str, Any]:
     """A workspace's usage of every metric with terms in a period, with the account's pool, included amount and overage.
 
@@ -98,9 +96,7 @@ def _metric(standing: Standing, charge: MetricCharge, workspace_id: int) -> dict
         "quantity": shown(used.own.get(workspace_id, Decimal(0))),
         "pool_quantity": plain_quantity(charge.pool_quantity),
         "included": None if terms.included is None else plain_quantity(terms.included),
-        "overage_quantity": plain_quantity(
-            charge.pool_quantity if terms.kind == PAY_AS_YOU_GO else charge.overage_quantity
-        ),
+        "overage_quantity": plain_quantity(charge.overage_quantity),
         "overage_amount": plain_money(charge.overage_amount, standing.currency),
         "projected_quantity": None if charge.projected_quantity is None else plain_quantity(charge.projected_quantity),
         "limit": None if limit is None else shown(limit),

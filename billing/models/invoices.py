@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -12,11 +13,12 @@ from django.db.models.functions import Now
 from billing.models.plans import AMOUNT, PRICE
 from usage.models import Account, Metric, Workspace
 
-MONEY = {"max_digits": 20, "decimal_places": 3}
+MONEY: dict[str, Any] = {"max_digits": 20, "decimal_places": 3}
 
 
 class NumberSeries(models.Model):
-    """The last number taken, per issuer and year of issue; taken last in the issuing transaction, so no gap can stay."""
+    """The last number taken, per issuer and year of issue; taken last in the issuing transaction, so no gap can
+    stay."""
 
     issuer = models.CharField(max_length=63)
     year = models.PositiveSmallIntegerField()
@@ -33,7 +35,8 @@ class NumberSeries(models.Model):
 class Invoice(models.Model):
     """An issued document. A trigger refuses UPDATE and DELETE: paid mark, renderings and deliveries stand elsewhere.
 
-    The id is made by us so that lines can be written first and the number be taken last (foreign keys are checked at commit).
+    The id is made by us so that lines can be written first and the number be taken last (foreign keys are checked at
+    commit).
     """
 
     class DocumentType(models.TextChoices):

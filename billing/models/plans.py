@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from billing import pricing
 from usage.models import AccountClock, Metric
 from usage.models.accounts import validate_key
 from usage.validators import validate_plain_text
 
-PRICE = {"max_digits": 20, "decimal_places": 10}
-AMOUNT = {"max_digits": 30, "decimal_places": 6}
+PRICE: dict[str, Any] = {"max_digits": 20, "decimal_places": 10}
+AMOUNT: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
 validate_currency = RegexValidator(r"^[A-Z]{3}\Z", "Use an ISO 4217 code such as USD.")
 
 
@@ -48,6 +53,44 @@ class Pricing(models.Model):
 
     class Meta:
         abstract = True
+
+    def as_rate(self, *, unit_size: int = 1, included: Decimal | None = None) -> pricing.Rate | None:
+        """What `billing.pricing.price` takes; None when nothing is ever charged. `included` in display units.
+
+        ValueError for columns that make no rate: tiers out of order, packages of nothing, what is no number.
+        """
+        if self.is_unlimited:
+            return None
+        try:
+            tiers = [
+                pricing.Tier(**{name: Decimal(value) for name, value in tier.items() if value is not None})
+                for tier in self.tiers
+            ]
+        except (TypeError, AttributeError, ArithmeticError) as error:
+            raise ValueError("tiers: each is an object of up_to, unit_price and flat_fee, numbers as text") from error
+        return pricing.Rate(
+            model=self.model,
+            unit_price=self.unit_price,
+            included=included,
+            tiers=tiers,
+            package_size=self.package_size,
+            flat_fee=self.flat_fee,
+            minimum=self.minimum,
+            maximum=self.maximum,
+            unit_size=unit_size,
+        )
+
+    def clean(self) -> None:
+        """A rate that cannot be applied is refused where it is typed, not when an invoice is due."""
+        super().clean()
+        if self.unit_price is None and not self.is_unlimited and self.model not in pricing.TIERED:
+            raise ValidationError({"unit_price": "Enter a price, or tick unlimited."})
+        try:
+            self.as_rate(included=self.included)
+        except ValueError as error:
+            field = str(error).partition(":")[0].partition(" ")[0]
+            known = {each.name for each in self._meta.get_fields()}
+            raise ValidationError({field if field in known else "model": str(error)}) from error
 
 
 class Plan(models.Model):

@@ -14,7 +14,8 @@ from usage.models import Account, Metric
 class Subscription(models.Model):
     """The plan version of an account from a local day on; the last row at or before a day holds, no plan = cancelled.
 
-    A row in the running period is an upgrade; a row on a later boundary is a scheduled change. On one day the last change wins.
+    A row in the running period is an upgrade; a row on a later boundary is a scheduled change. On one day the last
+    change wins.
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="subscriptions")

@@ -12,8 +12,8 @@ from usage.models import Account, Metric
 class PeriodTerms(Pricing):
     """Terms of an account and metric from a period's start on; the last row at or before a period's start holds.
 
-    `included` already is the contracted amount if a contract names the metric, else plan plus add-ons. A row that is not
-    active ends the terms: usage of the metric is recorded, has no card and costs nothing.
+    `included` already is the contracted amount if a contract names the metric, else plan plus add-ons. A row that is
+    not active ends the terms: usage of the metric is recorded, has no card and costs nothing.
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="terms")

@@ -10,9 +10,6 @@ from typing import Final
 
 from billing.charges import AddOnPrice, MetricTerms, PlanChange, PlanPart, plan_parts
 from billing.models import AddOnSubscription, Contract, PeriodTerms, Plan, Rate, Subscription
-from billing.models.plans import Pricing
-from billing.pricing import Rate as PriceRate
-from billing.pricing import Tier
 from usage.models import Account, Metric, Period
 from usage.periods import Period as Span
 from usage.periods import local_days
@@ -125,29 +122,6 @@ def same_terms(first: PeriodTerms | None, second: PeriodTerms | None) -> bool:
     return all(getattr(first, column) == getattr(second, column) for column in TERMS_COLUMNS)
 
 
-def rate_of(pricing: Pricing, *, unit_size: int = 1, included: Decimal | None = None) -> PriceRate | None:
-    """The columns as a rate that `billing.pricing.price` takes; None when nothing is ever charged.
-
-    `included` in display units. ValueError for columns that make no rate (tiers out of order, packages of nothing).
-    """
-    if pricing.is_unlimited:
-        return None
-    tiers = [
-        Tier(**{name: Decimal(value) for name, value in tier.items() if value is not None}) for tier in pricing.tiers
-    ]
-    return PriceRate(
-        model=pricing.model,
-        unit_price=pricing.unit_price,
-        included=included,
-        tiers=tiers,
-        package_size=pricing.package_size,
-        flat_fee=pricing.flat_fee,
-        minimum=pricing.minimum,
-        maximum=pricing.maximum,
-        unit_size=unit_size,
-    )
-
-
 def metric_terms(row: PeriodTerms) -> MetricTerms:
     """A row of terms with its metric as the plain value that `billing.charges` works on."""
     metric = row.metric
@@ -156,7 +130,7 @@ def metric_terms(row: PeriodTerms) -> MetricTerms:
         key=metric.key,
         name=metric.name,
         kind=row.kind,
-        rate=rate_of(row, unit_size=metric.unit_size, included=row.included),
+        rate=row.as_rate(unit_size=metric.unit_size, included=row.included),
         included=None if row.is_unlimited else row.included,
         contracted_price=row.contracted_price,
         unit=metric.unit,

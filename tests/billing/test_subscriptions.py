@@ -1,9 +1,12 @@
 """Plans: what begins at once and what waits for the next period (spec 5.5)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from threading import Barrier
 
 import pytest
+from django.db import connection
 
 from billing.errors import AlreadyHeld, CurrencyDiffers, IntervalDiffers, NoSubscription, NotABoundary
 from billing.models import AddOn, Plan, Subscription
@@ -268,3 +271,22 @@ def test_a_contract_counts_in_the_comparison_of_plans():
     # The plan's own phone rate is dearer, but the contract names the metric.
     other = new_plan("other", "starter", price=Decimal(60), rates={"phone": {"unit_price": Decimal(9)}})
     assert change(account, other).period == JUNE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_upgrade_at_the_same_moment_are_taken_one_after_the_other():
+    account = subscribed("starter")
+    together = Barrier(2)
+
+    def choose(key: str) -> None:
+        together.wait()
+        try:
+            change(Account.objects.get(pk=account.pk), key)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(choose, ["professional", "business"]))
+    # Whoever came second: from Business to Professional is a downgrade and waits.
+    assert included(account, JUNE) == 5000
+    assert list(Subscription.objects.filter(period=JUNE).values_list("plan__key", flat=True)) == ["starter", "business"]

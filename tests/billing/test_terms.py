@@ -1,12 +1,16 @@
 """Terms in force: dated rows that follow from what was bought (spec 5.3)."""
 
+import contextlib
+import random
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from billing.errors import NotABoundary, PeriodBilled
-from billing.models import AddOn, Invoice, PeriodTerms, Plan
+from billing.models import AddOn, Invoice, PeriodTerms, Plan, Rate
+from billing.selectors.holdings import holdings_of, same_terms
 from billing.selectors.terms import terms_for
 from billing.services.subscriptions import (
     add_add_on,
@@ -18,8 +22,9 @@ from billing.services.subscriptions import (
     start_subscription,
 )
 from billing.signals import terms_changed
-from tests.factories import BY, NOON, make_account, metric
-from usage.models import AuditEntry
+from tests.factories import BY, NOON, make_account, metric, use
+from usage.errors import Conflict
+from usage.models import AuditEntry, UsageTotal
 
 pytestmark = pytest.mark.django_db
 
@@ -218,3 +223,75 @@ def test_the_audit_trail_says_which_terms_came_from_whom():
     assert entry.actor_name == BY.name
     assert [row["metric"] for row in entry.after] == ["ai_resolutions"]
     assert entry.before[0].get("included") is None
+
+
+def test_whoever_changes_terms_has_the_levels_of_the_totals_concerned_computed_anew():
+    account = subscribed("starter")
+    use("ai_resolutions", 1)
+    use("conversations", 1)
+    UsageTotal.objects.update(next_level=None)
+    contract(account, 50)
+    levels = {total.metric.key: total.next_level for total in UsageTotal.objects.select_related("metric")}
+    assert levels == {"ai_resolutions": 0, "conversations": None}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_after_any_history_the_terms_of_each_period_are_what_is_held_in_it_and_no_row_repeats_the_one_before(seed):
+    chance = random.Random(seed)
+    account = subscribed("professional")
+    extra = add_on()
+    boundaries = [JUNE, JULY, AUGUST, datetime(2026, 9, 1, tzinfo=UTC)]
+
+    def agree():
+        start = chance.randrange(3)
+        contract(
+            account,
+            chance.randint(1, 900),
+            from_period=boundaries[start],
+            until_period=chance.choice([None, boundaries[3]]),
+            overage_price=chance.choice([None, Decimal(2)]),
+        )
+
+    acts = [
+        agree,
+        lambda: change_plan(
+            account=account, plan=plan(chance.choice(["starter", "business"])), clock=lambda: NOON, by=BY
+        ),
+        lambda: add_add_on(account=account, add_on=extra, clock=lambda: NOON, by=BY),
+        lambda: end_add_on(account=account, add_on=extra, clock=lambda: NOON, by=BY),
+        lambda: end_contract(
+            account=account, metric=metric("ai_resolutions"), until_period=chance.choice(boundaries), by=BY
+        ),
+        lambda: cancel(account=account, clock=lambda: NOON, by=BY),
+    ]
+    for _ in range(8):
+        with contextlib.suppress(Conflict):  # held already, or not at all
+            chance.choice(acts)()
+    holdings = holdings_of(account)
+    for boundary in boundaries:
+        found, wanted = terms_for(account=account, period_start=boundary), holdings.terms_in(boundary)
+        assert found.keys() == wanted.keys()
+        assert all(same_terms(found[key], wanted[key]) for key in found)
+    last = {}
+    for row in PeriodTerms.objects.filter(account=account).order_by("metric_id", "from_period"):
+        assert not same_terms(last.get(row.metric_id), row)
+        last[row.metric_id] = row
+
+
+@pytest.mark.parametrize(
+    ("field", "rate"),
+    [
+        ("unit_price", {}),
+        ("tiers", {"model": "graduated"}),
+        ("tiers", {"model": "volume", "tiers": [{"up_to": "many"}]}),
+        ("tiers", {"model": "volume", "tiers": ["100"]}),
+        ("tiers", {"model": "volume", "tiers": [{"up_to": None, "colour": "1"}]}),
+        ("package_size", {"model": "package", "unit_price": Decimal(1)}),
+        ("maximum", {"unit_price": Decimal(1), "maximum": Decimal(-1)}),
+    ],
+)
+def test_a_rate_that_cannot_be_applied_is_refused_where_it_is_typed(field, rate):
+    typed = Rate(plan=plan("starter"), metric=metric("messages_sent"), **rate)
+    with pytest.raises(ValidationError) as refused:
+        typed.full_clean()
+    assert field in refused.value.message_dict

@@ -13,10 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection
-from django.db.models import Max
 
 from usage.errors import NotFound
-from usage.models import Account, JobRun, Metric, Period, UsageTotal
+from usage.models import Account, Metric, Period, UsageTotal
 from usage.periods import Period as Span
 from usage.periods import local_day, local_days
 from usage.seats import SeatDay, seat_days, seats_per_day
@@ -137,6 +136,16 @@ SELECT w.id, m.id, d.period, d.day, d.quantity, d.level
  ORDER BY 1, 2, 3, 4
 """
 
+# A period named: one step into the totals' key for each workspace.
+_CHECKED = """
+SELECT greatest(
+    (SELECT max(t.evaluated_at) FROM usage_workspace w JOIN usage_usagetotal t
+         ON t.account_id = %(account)s AND t.workspace_id = w.id
+        AND (%(period)s::timestamptz IS NULL OR t.period = %(period)s)
+      WHERE w.account_id = %(account)s),
+    (SELECT max(finished_at) FROM usage_jobrun WHERE name = ANY(%(sweeps)s::text[])))
+"""
+
 _DayRow = tuple[int, int, datetime, date, Decimal, Decimal | None]
 
 
@@ -210,14 +219,13 @@ def usage_history(
 def last_checked_at(account: Account, *, period: Period | None = None) -> datetime | None:
     """When alerts and limits were last checked (spec 2.8): by the account's own evaluation or, except for sandbox
     accounts, by the last sweep. `period` (the page's) keeps the read to one period's totals."""
-    totals = UsageTotal.objects.filter(account=account, workspace__account=account)
-    if period is not None:
-        totals = totals.filter(period=period.starts_at)
-    moments = [totals.aggregate(last=Max("evaluated_at"))["last"]]
-    if not account.is_sandbox:
-        moments.append(JobRun.objects.filter(name__in=SWEEPS).aggregate(last=Max("finished_at"))["last"])
-    known = [moment for moment in moments if moment is not None]
-    return max(known, default=None)
+    arguments = {
+        "account": account.pk,
+        "period": period.starts_at if period is not None else None,
+        "sweeps": [] if account.is_sandbox else list(SWEEPS),
+    }
+    moment: datetime | None = _rows(_CHECKED, arguments)[0][0]
+    return moment
 
 
 def _day_rows(account: Account, periods: Sequence[Period], metrics: list[int], levels: list[int]) -> list[_DayRow]:
