@@ -1,0 +1,50 @@
+"""`manage.py create_api_key (--account KEY | --all-accounts) --scopes ingest,…`: prints the key alone (spec 10.3)."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from usage.clocks import system_clock
+from usage.errors import HeadroomError
+from usage.models import Account, ApiKey
+from usage.services.api_keys import create_api_key
+from usage.services.audit import Actor
+
+
+class Command(BaseCommand):
+    help = "Create an API key and print it, this once: only a hash is stored."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        whose = parser.add_mutually_exclusive_group(required=True)
+        whose.add_argument("--account", metavar="KEY", help="a key of this account")
+        whose.add_argument("--all-accounts", action="store_true", help="a key of the operator")
+        parser.add_argument(
+            "--scopes", required=True, metavar="SCOPE,…", help=f"some of {', '.join(ApiKey.Scope.values)}"
+        )
+        parser.add_argument("--name", default="", help="to recognise it in admin")
+        parser.add_argument("--expires-in-days", type=int, metavar="DAYS")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        account = None
+        if options["account"]:
+            account = Account.objects.filter(key=options["account"]).first()
+            if account is None:
+                raise CommandError(f"There is no account “{options['account']}”.")
+        now = system_clock()
+        days = options["expires_in_days"]
+        try:
+            _, plain = create_api_key(
+                account=account,
+                name=options["name"],
+                scopes=[scope.strip() for scope in options["scopes"].split(",") if scope.strip()],
+                expires_at=None if days is None else now + timedelta(days=days),
+                now=now,
+                by=Actor.of_command("create_api_key"),
+            )
+        except HeadroomError as error:
+            raise CommandError(error.detail) from error
+        self.stdout.write(plain)
