@@ -6,8 +6,6 @@ import functools
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -20,6 +18,9 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
+import alerts.api
+import billing.api
+import usage.api
 from config.web import RETRY_AFTER
 from usage import strict_json
 from usage.errors import BadRequest, HeadroomError, InvalidInput
@@ -50,9 +51,8 @@ api = NinjaAPI(
     parser=StrictParser(),
     urls_namespace="api",
 )
-for _room in ("usage.api", "billing.api", "alerts.api"):
-    if find_spec(_room):
-        api.add_router("/v1", import_module(_room).router)
+for _room in (usage.api, billing.api, alerts.api):
+    api.add_router("/v1", _room.router)
 
 
 def problem(
