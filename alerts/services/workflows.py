@@ -133,7 +133,7 @@ def set_handover_steps(*, workspace: Workspace, steps: tuple[Step, ...], by: Act
     try:
         data = steps_to_json(handover_steps_from_json(data))
     except ValueError as error:
-        raise _invalid(error) from error
+        raise invalid(error) from error
     row = HandoverSteps.objects.filter(workspace=workspace).first() or HandoverSteps(workspace=workspace)
     before = row.steps if row.pk else None
     row.steps = data
@@ -171,7 +171,7 @@ def _checked(workflow: Workflow) -> Workflow:
     try:
         checked = Workflow.from_json(workflow.to_json())
     except ValueError as error:
-        raise _invalid(error) from error
+        raise invalid(error) from error
     named = {"audience.metrics": checked.audience.metrics} | {
         f"branches[{number}].rules.metrics": branch.rules.metrics for number, branch in enumerate(checked.branches)
     }
@@ -183,6 +183,7 @@ def _checked(workflow: Workflow) -> Workflow:
     return checked
 
 
-def _invalid(error: ValueError) -> InvalidInput:
+def invalid(error: ValueError) -> InvalidInput:
+    """A refusal of `workflow_rules` with its path as the field."""
     path, _, words = str(error).partition(": ")
     return InvalidInput(words[:1].upper() + words[1:], field=path)

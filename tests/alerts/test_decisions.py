@@ -151,9 +151,8 @@ class TestWhenTheAgentIsOnAgain:
 
     def test_a_voided_resolution_switches_it_on_at_once(self, app: Application, account: Account) -> None:
         limit(1)
-        from usage.services.ingest import ingest_sent
-
         from usage.services.corrections import void_event
+        from usage.services.ingest import ingest_sent
 
         sent = factories.event(id_="r-1", time=factories.NOON)
         ingest_sent(account_id=account.pk, sent=[sent], clock=lambda: factories.NOON)

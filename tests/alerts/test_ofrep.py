@@ -200,7 +200,10 @@ class TestTheRealSdk:
     def details(self, live_server: Any, key: str, flag: str, **context: Any) -> FlagEvaluationDetails[bool]:
         provider = OFREPProvider(live_server.url, headers_factory=lambda: {"Authorization": f"Bearer {key}"})
         api.set_provider(provider)
-        return api.get_client().get_boolean_details(flag, True, EvaluationContext(**context))
+        try:
+            return api.get_client().get_boolean_details(flag, True, EvaluationContext(**context))
+        finally:
+            provider.session.close()  # the server's thread, and its database connection, live as long as this
 
     def test_reads_that_the_agent_is_off(self, live_server: Any, account: Account) -> None:
         limit(500)
