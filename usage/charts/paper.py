@@ -77,7 +77,7 @@ def paper_chart(*, panels: Sequence[PaperPanel], first_on: date, last_on: date) 
     for panel in shown:
         total = sum(panel.days, Decimal(0))
         limit = "" if panel.included is None else f", {panel.word.lower()} {number(panel.included)}"
-        told.append(f"{panel.name} reach {number(total)}{limit}.")
+        told.append(f"{panel.name}: {number(total)}{limit}.")
     return PaperChart(
         width=text(WIDTH),
         height=text(ROW * rows - 600),

@@ -1,0 +1,391 @@
+"""What a chart shows: exact places, honest words, labels that can be read (spec 6.4, 6.5)."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import combinations, pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from usage import charts
+from usage.charts.labels import WIDTHS, Place, _box
+from usage.charts.parts import DailyChart, Words
+from usage.charts.scale import nice_step, scale_to
+
+BERLIN = "Europe/Berlin"
+STARTS = datetime(2026, 11, 7, 23, tzinfo=UTC)
+ENDS = datetime(2026, 12, 7, 23, tzinfo=UTC)
+NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
+FIRST = date(2026, 11, 8)
+
+
+def days(*quantities: int | str, first: date = FIRST) -> dict[date, Decimal]:
+    return {first + timedelta(days=offset): Decimal(quantity) for offset, quantity in enumerate(quantities)}
+
+
+def even(total: int, count: int = 14, first: date = FIRST) -> dict[date, Decimal]:
+    shares = [total * (index + 1) // count - total * index // count for index in range(count)]
+    return days(*shares, first=first)
+
+
+def chart(own: dict[date, Decimal], **given_: object) -> DailyChart:
+    facts: dict[str, object] = {
+        "id": "c",
+        "name": "Conversations",
+        "unit": "conversations",
+        "workspace": "Atlas",
+        "starts_at": STARTS,
+        "ends_at": ENDS,
+        "as_of": NOW,
+        "zone": BERLIN,
+        "own": own,
+    }
+    return charts.daily_chart(**{**facts, **given_})  # type: ignore[arg-type]
+
+
+def curve(points: str) -> list[tuple[Decimal, Decimal]]:
+    return [(Decimal(x), Decimal(y)) for x, y in (pair.split(",") for pair in points.split())]
+
+
+def texts(drawn: DailyChart) -> list[Words]:
+    return [*(reference.label for reference in drawn.references), *drawn.labels, *drawn.notes]
+
+
+class TestTime:
+    def test_the_line_ends_at_the_elapsed_fraction_of_the_period(self) -> None:
+        drawn = chart(even(748))
+        assert curve(drawn.line)[-1][0] == Decimal("45.35")  # 13.6 of 30 days
+        assert drawn.future is not None
+        assert drawn.future.x == "45.35%"
+
+    def test_the_projection_starts_where_the_line_ends_and_ends_with_the_period(self) -> None:
+        drawn = chart(even(748), projected=Decimal(1649))
+        ahead = curve(drawn.projections[0])
+        assert ahead[0] == curve(drawn.line)[-1]
+        assert ahead[-1][0] == 100
+
+    def test_the_columns_tile_the_period_also_over_a_change_of_clocks(self) -> None:
+        starts, ends = datetime(2026, 10, 7, 22, tzinfo=UTC), datetime(2026, 11, 7, 23, tzinfo=UTC)
+        drawn = chart(even(310, 31, date(2026, 10, 8)), starts_at=starts, ends_at=ends, as_of=ends)
+        edges = [(Decimal(hit.x[:-1]), Decimal(hit.width[:-1])) for hit in drawn.hits]
+        assert len(edges) == 31
+        assert all(left + width == following for (left, width), (following, _) in pairwise(edges))
+        assert sum(edges[-1]) == 100
+        long_day = edges[17]  # 25 October has 25 hours
+        assert long_day[1] > edges[16][1]
+
+    def test_a_period_that_begins_at_noon_has_a_short_first_day(self) -> None:
+        starts = datetime(2026, 11, 8, 12, tzinfo=ZoneInfo(BERLIN))
+        drawn = chart(even(100), starts_at=starts, ends_at=starts + timedelta(days=30))
+        assert Decimal(drawn.hits[0].width[:-1]) < Decimal(drawn.hits[1].width[:-1])
+
+    def test_a_past_period_is_complete_and_projects_nothing(self) -> None:
+        drawn = chart(even(1049, 30), as_of=ENDS + timedelta(days=3), projected=Decimal(1), included=Decimal(1000))
+        assert curve(drawn.line)[-1][0] == 100
+        assert drawn.projections == ()
+        assert drawn.future is None
+        assert (drawn.readout_day, drawn.readout) == ("", "1,049 in the period")
+
+    def test_usage_dated_after_today_belongs_to_today(self) -> None:
+        drawn = chart({**even(100), date(2026, 11, 22): Decimal(5)})
+        assert drawn.rows[-1].cells == ("13", "105")
+
+    def test_a_period_must_not_be_empty(self) -> None:
+        with pytest.raises(ValueError, match="ends after it starts"):
+            chart({}, ends_at=STARTS)
+
+
+class TestLines:
+    def test_pay_as_you_go_has_no_blue_line(self) -> None:
+        assert [ref.kind for ref in chart(even(22), alert=Decimal(15), limit=Decimal(20)).references] == [
+            "limit",
+            "alert",
+        ]
+
+    def test_the_blue_line_says_that_the_amount_is_shared(self) -> None:
+        drawn = chart(even(296), pool=even(388), included=Decimal(400), included_word="Contracted")
+        assert drawn.references[-1].kind == "included"
+        assert drawn.references[-1].label.words == "Contracted 400 shared"
+
+    def test_the_part_above_included_begins_exactly_where_the_pool_crosses_it(self) -> None:
+        drawn = chart(even(700), pool=even(1400), included=Decimal(1000))
+        blue = Decimal(drawn.references[-1].y)
+        over = curve(drawn.over)
+        assert over[0][1] == over[-1][1] == blue
+        assert all(y <= blue for _, y in over)
+        assert over[-1][0] == curve(drawn.pool)[-1][0]
+
+    def test_nothing_is_over_when_the_included_amount_is_just_reached(self) -> None:
+        assert chart(even(1000), included=Decimal(1000)).over == ""
+
+    def test_an_alert_far_above_everything_is_told_without_flattening_the_line(self) -> None:
+        drawn = chart(even(30), projected=Decimal(64), limit=Decimal(100_000))
+        assert drawn.references[0].y == ""
+        assert drawn.references[0].label.words == "Limit 100,000, above this scale"
+        assert min(y for _, y in curve(drawn.line)) < 150
+
+    def test_two_projections_closer_than_nine_pixels_are_named_once(self) -> None:
+        drawn = chart(even(390), pool=even(395), projected=Decimal(860), pool_projected=Decimal(871))
+        assert [label.words for label in drawn.labels if label.words.startswith("Projected")] == ["Projected, all 871"]
+
+    def test_one_workspace_alone_needs_no_name_at_its_line(self) -> None:
+        assert chart(even(100)).labels == ()
+
+    def test_the_last_period_is_spread_over_this_one(self) -> None:
+        drawn = chart(even(700), previous=[Decimal(10)] * 31)
+        assert curve(drawn.previous)[-1][0] == 100
+        assert "Last period" in [label.words for label in drawn.labels]
+
+
+class TestEdges:
+    def test_without_usage_the_lines_stand_and_words_say_so(self) -> None:
+        drawn = chart({}, included=Decimal(400), alert=Decimal(300), projected=Decimal(0))
+        assert len(drawn.references) == 2
+        assert [note.words for note in drawn.notes] == ["No usage yet this period"]
+        assert (drawn.line, drawn.bars, drawn.hits) == ("", (), ())
+        assert drawn.readout == "Nothing recorded yet"
+
+    def test_on_the_first_day_it_is_too_early_to_project(self) -> None:
+        drawn = chart(days(17), as_of=STARTS + timedelta(hours=10), included=Decimal(400))
+        assert drawn.notes[0].words == "Too early to project: less than 24 hours of data"
+        assert len(drawn.bars) == len(drawn.dots) == 1
+
+    def test_little_is_not_nothing(self) -> None:
+        drawn = chart({**even(100_000), FIRST: Decimal("0.000001")})
+        assert Decimal(drawn.bars[0].height) == Decimal("1.5")
+
+    def test_huge_numbers_are_short_on_the_axis_and_exact_in_words(self) -> None:
+        drawn = chart(even(48_211_900), limit=Decimal(120_000_000))
+        assert [tick.words for tick in drawn.axis][:4] == ["0", "50M", "100M", "150M"]
+        assert "48,211,900 conversations" in drawn.sentence
+        assert drawn.rows[-1].cells[-1] == "48,211,900"
+
+    def test_labels_are_exact_up_to_a_million(self) -> None:
+        assert chart(even(1), alert=Decimal(123_456)).references[0].label.words.startswith("Alert 123,456")
+
+    def test_before_the_period_there_is_nothing(self) -> None:
+        drawn = chart(even(10), as_of=STARTS - timedelta(days=1))
+        assert drawn.rows == ()
+
+    def test_a_year_names_a_few_months(self) -> None:
+        starts = datetime(2026, 1, 31, tzinfo=UTC)
+        drawn = chart({}, starts_at=starts, ends_at=datetime(2027, 1, 31, tzinfo=UTC), zone="UTC")
+        assert [day.words for day in drawn.days] == ["31 Jan", "30 Apr", "31 Jul", "31 Oct"]
+
+    def test_a_workspace_name_is_cut_before_it_covers_the_plot(self) -> None:
+        drawn = chart(even(100), pool=even(200), workspace="A very long workspace name with words")
+        assert max(len(label.words) for label in drawn.labels) <= 18
+
+
+class TestWords:
+    def test_the_sentence_names_usage_lines_and_projection(self) -> None:
+        drawn = chart(
+            even(296),
+            pool=even(388),
+            included=Decimal(400),
+            included_word="Contracted",
+            alert=Decimal(500),
+            limit=Decimal(600),
+            projected=Decimal("653.2"),
+            pool_projected=Decimal("855.7"),
+        )
+        assert drawn.sentence == (
+            "Conversations: 296 conversations in Atlas so far, 388 in all workspaces; Contracted 400 shared; "
+            "Alert 500; Limit 600; projected 653, all workspaces 856. The same figures are in the table below."
+        )
+
+    def test_each_day_can_be_read(self) -> None:
+        drawn = chart(days(9, 25), pool=days(13, 35))
+        assert drawn.hits[1].title == "Mon 9 Nov: 25 that day, Atlas 34, all 48 so far"
+        assert drawn.rows[1].cells == ("25", "34", "48")
+        assert drawn.columns == ("Day", "That day", "Atlas so far", "All workspaces so far")
+        assert (drawn.readout_day, drawn.readout) == ("Sat 21 Nov", "0 so far today")
+
+
+@given(
+    quantities=st.lists(st.integers(0, 10**6), min_size=1, max_size=14),
+    others=st.lists(st.integers(0, 10**6), min_size=1, max_size=14),
+    included=st.none() | st.integers(1, 10**7),
+    alert=st.none() | st.integers(1, 10**7),
+    limit=st.none() | st.integers(0, 10**7),
+    has_others=st.booleans(),
+)
+def test_whatever_the_numbers_are_the_chart_stays_inside_its_panels_and_its_table_adds_up(
+    quantities: list[int],
+    others: list[int],
+    included: int | None,
+    alert: int | None,
+    limit: int | None,
+    has_others: bool,
+) -> None:
+    own, other = days(*quantities), days(*others)
+    pool = {on: own.get(on, Decimal(0)) + other.get(on, Decimal(0)) for on in {*own, *other}} if has_others else None
+    levels = {
+        name: None if value is None else Decimal(value)
+        for name, value in {"included": included, "alert": alert, "limit": limit}.items()
+    }
+    drawn = chart(own, pool=pool, **levels, projected=Decimal(sum(quantities) * 2), pool_projected=Decimal(10**7))
+    for drawn_line in (drawn.line, drawn.pool, drawn.over, *drawn.projections):
+        for x, y in curve(drawn_line):
+            assert 0 <= x <= 100
+            assert 18 <= y <= 218
+    for a, b in pairwise(curve(drawn.line)):
+        assert a[0] <= b[0]
+        assert a[1] >= b[1]
+    for box in drawn.bars:
+        assert Decimal(box.y) >= 252
+        assert Decimal(box.y) + Decimal(box.height) == 304
+    assert sum(Decimal(row.cells[0].replace(",", "")) for row in drawn.rows) == sum(quantities)
+
+
+@pytest.mark.parametrize(
+    ("own", "pool", "levels"),
+    [
+        (296, 388, {"included": 400, "alert": 500, "limit": 600}),
+        (748, 1043, {"included": 1000, "alert": 800}),
+        (22, None, {"alert": 15, "limit": 20}),
+        (312, None, {"included": 500}),
+        (352, 443, {"included": 500}),
+    ],
+)
+def test_labels_do_not_cover_each_other(own: int, pool: int | None, levels: dict[str, int]) -> None:
+    drawn = chart(
+        even(own),
+        pool=None if pool is None else even(pool),
+        projected=Decimal(own * 22) / 10,
+        pool_projected=None if pool is None else Decimal(pool * 22) / 10,
+        **{name: Decimal(level) for name, level in levels.items()},
+    )
+    for width in WIDTHS[1:]:
+        boxes = [
+            _box(
+                item.words,
+                Place(
+                    int(Decimal(item.x[:-1]) * 100),
+                    int(Decimal(item.dx) * 100),
+                    int(Decimal(item.y) * 100),
+                    item.anchor,
+                ),
+                bold="strong" in item.kind,
+                width=width,
+            )
+            for item in texts(drawn)
+        ]
+        assert not any(one.meets(other) for one, other in combinations(boxes, 2))
+
+
+class TestAxes:
+    @given(st.decimals("0.000001", "1e13", allow_nan=False), st.booleans())
+    def test_an_axis_holds_its_highest_value_with_at_most_five_nice_steps(self, highest: Decimal, whole: bool) -> None:
+        scale = scale_to(highest, top=0, bottom=20_000, steps=4, whole=whole)
+        assert scale.top_value >= highest
+        assert scale.top_value >= 1
+        assert 1 <= len(scale.ticks()) - 1 <= 4
+        digits = scale.step.normalize().as_tuple().digits
+        assert digits in ((1,), (2,), (5,), (2, 5))
+        assert not whole or scale.step == scale.step.to_integral_value()
+
+    def test_whole_units_never_step_by_a_half(self) -> None:
+        assert nice_step(Decimal("2.1"), whole=True) == 5
+        assert nice_step(Decimal("2.1"), whole=False) == Decimal("2.5")
+
+
+class TestSeats:
+    def level(self, **given_: object) -> DailyChart:
+        facts: dict[str, object] = {"id": "s", "name": "Seats", "unit": "seats", "starts_at": STARTS, "ends_at": ENDS}
+        return charts.level_chart(**{**facts, "as_of": NOW, "zone": BERLIN, **given_})  # type: ignore[arg-type]
+
+    def test_days_without_report_carry_the_level_on(self) -> None:
+        drawn = self.level(days={FIRST: Decimal(8), date(2026, 11, 11): Decimal(9)})
+        assert [row.cells[0] for row in drawn.rows] == ["8"] * 3 + ["9"] * 11
+        assert drawn.sentence == "Seats held each day: 8 until 10 Nov, 9 since 11 Nov."
+        assert (drawn.readout_day, drawn.readout) == ("Sat 21 Nov", "9 seats")
+
+    def test_many_changes_are_told_by_their_range(self) -> None:
+        drawn = self.level(days=days(*(range(1, 15))))
+        assert drawn.sentence == "Seats held each day: between 1 and 14, 14 on 21 Nov."
+
+    def test_no_seats_are_said_in_words(self) -> None:
+        assert [note.words for note in self.level(days={}).notes] == ["No seats yet"]
+
+
+class TestHistory:
+    def periods(self, *quantities: int, included: int | None = 250) -> list[charts.HistoryPeriod]:
+        last = len(quantities) - 1
+        return [
+            charts.HistoryPeriod(
+                f"8 {index}", Decimal(q), None if included is None else Decimal(included), index == last
+            )
+            for index, q in enumerate(quantities)
+        ]
+
+    def test_the_running_period_is_dark_and_projected(self) -> None:
+        drawn = charts.history_chart(name="Conversations", periods=self.periods(512, 604), projected=Decimal(900))
+        assert [bar.kind for bar in drawn.bars] == ["", "now"]
+        assert drawn.projection is not None
+        assert drawn.sentence.endswith("8 0 512, 8 1 604; projected 900")
+
+    def test_a_new_included_amount_is_a_step_with_its_number(self) -> None:
+        periods = [*self.periods(512)[:1], charts.HistoryPeriod("8 Nov", Decimal(900), Decimal(1000))]
+        drawn = charts.history_chart(name="Conversations", periods=periods)
+        assert len(drawn.steps) == 3
+        assert [note.words for note in drawn.notes] == ["250", "1,000"]
+
+    def test_without_periods_it_says_so(self) -> None:
+        assert charts.history_chart(name="SMS", periods=[]).sentence == "SMS by billing period: nothing recorded yet"
+
+    def test_many_periods_leave_their_numbers_to_the_table(self) -> None:
+        drawn = charts.history_chart(name="SMS", periods=self.periods(*range(24), included=None))
+        assert drawn.labels == ()
+        assert len(drawn.periods) == 6
+
+    def test_a_spark_needs_two_values(self) -> None:
+        assert charts.spark([Decimal(1)]) == ""
+        assert charts.spark([Decimal(0), Decimal(4)]) == "0,22 100,2"
+
+
+class TestUsageBar:
+    def parts(self, *quantities: int) -> list[charts.Part]:
+        return [charts.Part(name, Decimal(q)) for name, q in zip(("Atlas", "Birch", "Cedar"), quantities, strict=False)]
+
+    def test_it_says_what_is_left(self) -> None:
+        drawn = charts.usage_bar(parts=self.parts(296, 92), included=Decimal(400), word="contracted")
+        assert drawn.sentence == "388 of 400 contracted used: Atlas 296, Birch 92. 12 left of 400"
+        assert [segment.width for segment in drawn.segments] == ["74%", "23%"]
+        assert drawn.mark == ""
+
+    def test_beyond_the_included_amount_it_is_full_with_a_mark_inside(self) -> None:
+        drawn = charts.usage_bar(parts=self.parts(748, 295), included=Decimal(1000))
+        assert drawn.rest is not None
+        assert drawn.rest.words == "43 over the 1,000 included"
+        assert drawn.segments[-1].kind == "ubar-over"
+        assert drawn.mark == "95.88%"
+
+    def test_many_workspaces_stand_together(self) -> None:
+        drawn = charts.usage_bar(parts=self.parts(1, 2, 3), included=Decimal(10))
+        assert [key.words for key in drawn.keys] == ["Atlas 1", "2 other workspaces 5"]
+
+    def test_nothing_used_of_nothing_included(self) -> None:
+        drawn = charts.usage_bar(parts=self.parts(0), included=Decimal(0))
+        assert drawn.segments == ()
+
+    def test_a_level_that_was_passed_is_a_full_bar(self) -> None:
+        drawn = charts.level_bar(name="AI Voice", used=Decimal(22), level=Decimal(20), words="Limit 20", tone="limit")
+        assert [(s.kind, s.width) for s in drawn.segments] == [("ubar-limit", "100%")]
+        assert drawn.sentence == "AI Voice: 22 of 20"
+        nought = charts.level_bar(name="AI Voice", used=Decimal(0), level=Decimal(0), words="Limit 0", tone="limit")
+        assert nought.segments[0].width == "100%"
+
+
+def test_the_chart_of_a_document_says_in_words_what_it_draws() -> None:
+    panel = charts.PaperPanel(name="Conversations", days=[Decimal(100)] * 15, included=Decimal(1000))
+    free = charts.PaperPanel(name="WhatsApp", days=[Decimal(0)] * 15)
+    drawn = charts.paper_chart(panels=[panel, free], first_on=date(2026, 10, 8), last_on=date(2026, 10, 22))
+    assert drawn.alt == (
+        "Running totals of all workspaces, 8 Oct to 22 Oct. Conversations: 1,500, included 1,000. WhatsApp: 0."
+    )
+    assert drawn.panels[0].over
+    assert drawn.panels[1].included_y == drawn.panels[1].over == ""
+    assert drawn.panels[1].bars == ()
