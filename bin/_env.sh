@@ -42,8 +42,6 @@ ensure_venv() { # ensure_venv base|dev: dev contains base
   say "Installing requirements/$1.txt"
   .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
     -r "requirements/$1.txt"
-  # What comes in the wheels is unpacked and compiled now, once, not by whoever starts first.
-  .venv/bin/python -m compileall -q .venv/lib >/dev/null 2>&1 || true
   echo "$wanted" >".venv/.stamp-$1"
 }
 

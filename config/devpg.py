@@ -26,6 +26,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 NAME = USER = "headroom"
+START_ATTEMPTS = 3
 START_SECONDS = 60  # recovery after a crash may replay a lot of log
 STOP_SECONDS = 20
 LONGEST_SOCKET_FOLDER = 90  # a socket's whole path must stay below 108 bytes
@@ -56,13 +57,17 @@ def start(var: Path, *, fast: bool = False) -> None:
     with _lock(var):
         home = _choose_home(var)
         data = home / "data"
-        if _postmaster(data) is None:
-            _clear_remains(data, sockets=_socket_folder(var))
-            if not (data / "PG_VERSION").exists():
-                _initialise(home)
-            _launch(var, home, fast=fast)
-        _wait_until_ready(var, data)
-        _ensure_database(var)
+        for _ in range(START_ATTEMPTS):
+            if _postmaster(data) is None:
+                _clear_remains(data, sockets=_socket_folder(var))
+                if not (data / "PG_VERSION").exists():
+                    _initialise(home, fast=fast)
+                _launch(var, home, fast=fast)
+            # One that was just killed may still look alive: it never answers, and the next round starts another.
+            if _becomes_ready(var, data):
+                _ensure_database(var)
+                return
+        raise DevpgError(f"PostgreSQL did not become ready:\n{_tail(home / 'log')}")
 
 
 def stop(var: Path) -> None:
@@ -210,13 +215,12 @@ def _run(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
 # --- Life and death ---
 
 
-def _initialise(home: Path) -> None:
+def _initialise(home: Path, *, fast: bool) -> None:
     """Make the data folder beside its final name, so that an interrupted initdb never looks like a finished one."""
     draft = home / "data.new"
     shutil.rmtree(draft, ignore_errors=True)
-    done = _run(
-        home, "initdb", "-D", str(draft), "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions"
-    )
+    flags = ["--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions", *(["--no-sync"] if fast else [])]
+    done = _run(home, "initdb", "-D", str(draft), "-U", USER, *flags)
     if done.returncode:
         raise DevpgError(f"initdb failed:\n{done.stdout}")
     draft.rename(home / "data")
@@ -240,40 +244,32 @@ def _launch(var: Path, home: Path, *, fast: bool) -> None:
         raise DevpgError(f"PostgreSQL did not start:\n{done.stdout}\n{_tail(log)}")
 
 
-def _wait_until_ready(var: Path, data: Path) -> None:
+def _becomes_ready(var: Path, data: Path) -> bool:
+    """Wait until the server says that it is ready and takes a connection; False when it is gone or takes too long."""
     begun = time.monotonic()
     while time.monotonic() < begun + START_SECONDS:
         with contextlib.suppress(FileNotFoundError):
             lines = (data / "postmaster.pid").read_text().splitlines()
-            if len(lines) >= 8 and lines[7].strip() == "ready" and _postmaster(data) is not None:
-                return
-        if time.monotonic() > begun + 2 and _postmaster(data) is None:
-            break
+            if len(lines) >= 8 and lines[7].strip() == "ready" and _ask(var, "SELECT 1") == "1":
+                return True
+        if time.monotonic() > begun + 0.5 and _postmaster(data) is None:
+            return False
         time.sleep(0.02)
-    raise DevpgError(f"PostgreSQL did not become ready:\n{_tail(data.parent / 'log')}")
+    return False
 
 
 def _ensure_database(var: Path) -> None:
-    client = [
-        str(binaries() / "psql"),
-        "-X",
-        "-q",
-        "-t",
-        "-A",
-        "-h",
-        str(_socket_folder(var)),
-        "-U",
-        USER,
-        "-d",
-        "postgres",
-    ]
-    query = f"SELECT 1 FROM pg_database WHERE datname = '{NAME}'"  # noqa: S608 - a constant
-    known = subprocess.run([*client, "-c", query], capture_output=True, text=True, check=False)
-    if known.stdout.strip() == "1":
-        return
-    made = subprocess.run([*client, "-c", f"CREATE DATABASE {NAME}"], capture_output=True, text=True, check=False)
-    if made.returncode:
-        raise DevpgError(f"The database could not be made: {known.stderr}{made.stderr}")
+    if _ask(var, f"SELECT 1 FROM pg_database WHERE datname = '{NAME}'") != "1":  # noqa: S608 - a constant
+        _ask(var, f"CREATE DATABASE {NAME}")
+
+
+def _ask(var: Path, query: str) -> str | None:
+    """The answer to a query, None without one. A server killed this instant may still accept, but not answer."""
+    client = [str(binaries() / "psql"), "-X", "-q", "-t", "-A", "-h", str(_socket_folder(var)), "-U", USER]
+    command = [*client, "-d", "postgres", "-c", query]
+    environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _postmaster(data: Path) -> int | None:
