@@ -16,8 +16,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django_q.tasks import async_task
+from psycopg.errors import DeadlockDetected, SerializationFailure
 
 from alerts.models import Firing, Notification
 from alerts.services import limit_states, spend
@@ -26,7 +27,7 @@ from alerts.services.outbox import News, tell
 log = logging.getLogger(__name__)
 
 REPEATS: Final = 5  # while rows change under the evaluation; what is left then is queued again
-LIMITS_ONLY: Final = ("limits",)
+TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,8 @@ own AS (
     SELECT t.account_id, t.workspace_id, t.metric_id, t.period, t.seq,
            CASE WHEN NOT t.is_over THEN least(
                trunc(own.next_level, 6),
-               t.quantity + greatest(trunc(plan.part, 6), 0.000001),
+               -- greatest() passes over NULL, which here means: nobody is to be told of the pool.
+               CASE WHEN plan.part IS NOT NULL THEN t.quantity + greatest(trunc(plan.part, 6), 0.000001) END,
                CASE WHEN t.hard_limit > t.quantity THEN t.hard_limit END) END AS next_level,
            coalesce(own.is_left, false) OR coalesce(plan.is_left, false) OR {limit_states.IS_LEFT} AS is_left,
            t.evaluated_seq, t.next_level AS old_level
@@ -190,6 +192,20 @@ own AS (
 SELECT (SELECT count(*) FROM changing) - (SELECT count(*) FROM settled)
 """  # noqa: S608  fragments of this file
 
+_LOOK_AGAIN = """
+WITH locked AS MATERIALIZED (
+    SELECT account_id, workspace_id, metric_id, period FROM usage_usagetotal
+     WHERE account_id = %(account)s AND period >= %(from_period)s
+       AND (%(metric)s::bigint IS NULL OR metric_id = %(metric)s)
+     ORDER BY account_id, workspace_id, metric_id, period
+       FOR NO KEY UPDATE
+)
+UPDATE usage_usagetotal t SET next_level = 0, seq = t.seq + 1
+  FROM locked l
+ WHERE t.account_id = l.account_id AND t.workspace_id = l.workspace_id AND t.metric_id = l.metric_id
+   AND t.period = l.period
+"""
+
 
 def evaluate(
     *, account_ids: Sequence[int] | None, now: datetime, include_sandbox: bool = False, metric_id: int | None = None
@@ -201,9 +217,11 @@ def evaluate(
     change under it; called inside a transaction, it is part of it. Nothing is raised for what it finds.
     """
     scope = Scope(None if account_ids is None else tuple(account_ids), metric_id, include_sandbox)
+    if metric_id is None:
+        spend.open_running_periods(params=scope.params, now=now)
     done = Evaluated()
     for _ in range(REPEATS):
-        done = done.plus(_evaluate_once(scope=scope, now=now))
+        done = done.plus(_evaluate_patiently(scope=scope, now=now))
         if not done.unsettled:
             break
     return done
@@ -230,6 +248,18 @@ def evaluate_limits(*, account_ids: Sequence[int] | None, now: datetime, include
     firings, news = limit_states.tell_transitions(params=scope.params, now=now)
     tell(news, now=now)
     return Evaluated(firings=firings, messages=len(news))
+
+
+def _evaluate_patiently(*, scope: Scope, now: datetime) -> Evaluated:
+    """Again when PostgreSQL broke a circle of waiting; inside a caller's transaction that is the caller's business."""
+    for _ in range(TRIES - 1):
+        try:
+            return _evaluate_once(scope=scope, now=now)
+        except OperationalError as error:
+            if connection.in_atomic_block or not isinstance(error.__cause__, DeadlockDetected | SerializationFailure):
+                raise
+            log.info("an evaluation gave way to another and starts again")
+    return _evaluate_once(scope=scope, now=now)
 
 
 @transaction.atomic
@@ -289,9 +319,5 @@ def look_again(*, account_id: int, metric_id: int | None = None, from_period: da
     `seq` grows, so that an evaluation that read the old levels cannot mark them. Returns how many.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE usage_usagetotal SET next_level = 0, seq = seq + 1 WHERE account_id = %(account)s"
-            " AND period >= %(from_period)s AND (%(metric)s::bigint IS NULL OR metric_id = %(metric)s)",
-            {"account": account_id, "metric": metric_id, "from_period": from_period},
-        )
+        cursor.execute(_LOOK_AGAIN, {"account": account_id, "metric": metric_id, "from_period": from_period})
         return int(cursor.rowcount)

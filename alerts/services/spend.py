@@ -14,6 +14,7 @@ from alerts.services.firings import FiringRow, fire
 from alerts.services.outbox import News
 from billing.selectors.charges import charges_so_far
 from usage.models import Period
+from usage.services.periods import open_period
 
 # The threshold in force in the running period, and in an ended one with usage that nobody has looked at yet; there only
 # as long as nothing arrived late, because late usage never alerts (spec 3.6).
@@ -39,6 +40,27 @@ SELECT s.id, x.id
  WHERE s.threshold IS NOT NULL
  ORDER BY x.account_id, x.starts_at
 """
+
+_UNOPENED: Final = """
+SELECT a.id FROM usage_account a
+ WHERE EXISTS (SELECT 1 FROM alerts_spendalert s WHERE s.account_id = a.id)
+   AND NOT EXISTS (SELECT 1 FROM usage_period p WHERE p.account_id = a.id AND p.ends_at > %(now)s)
+   AND (a.ended_at IS NULL OR a.ended_at > %(now)s) AND (%(sandbox)s OR NOT a.is_sandbox)
+   AND (%(accounts)s::bigint[] IS NULL OR a.id = ANY(%(accounts)s::bigint[]))
+ ORDER BY a.id
+"""
+
+
+def open_running_periods(*, params: dict[str, Any], now: datetime) -> None:
+    """Open the running period of accounts with a spend alert: fixed charges are due in it before anything is used.
+
+    Before the evaluation's transaction, because opening takes the account's lock. Aware `now`.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_UNOPENED, {**params, "now": now})
+        account_ids = [account_id for (account_id,) in cursor.fetchall()]
+    for account_id in account_ids:
+        open_period(account_id=account_id, at=now)
 
 
 def tell_spend(*, params: dict[str, Any], now: datetime) -> tuple[int, list[News]]:
