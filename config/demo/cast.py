@@ -18,7 +18,7 @@ from usage.models import Account, Metric, Period, Teammate, User, Workspace
 from usage.services.accounts import create_account, set_teammate_flags
 from usage.services.audit import Actor
 
-PASSWORD = "headroom"
+PASSWORD = "headroom"  # noqa: S105  everybody may know it
 PERIODS = 12  # closed ones
 DAYS_INTO_PERIOD = 14
 BY = Actor.of_command("demo")

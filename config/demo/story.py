@@ -1,4 +1,4 @@
-"""What happens in the demo: traffic arrives, people set alerts and limits, periods close, something is corrected late."""
+"""What happens in the demo: traffic arrives, alerts and limits are set, periods close, something is taken back late."""
 
 from __future__ import annotations
 
@@ -43,8 +43,10 @@ class Story:
     invoices: list[Invoice] = field(default_factory=list)
 
     def live(self) -> Iterator[datetime]:
-        """From the first period to now, through the services of real usage; pauses before each closing, giving its time,
-        so that the documents of all accounts are numbered in the order of their dates."""
+        """From the first period to now, through the services of real usage.
+
+        Pauses before each closing, giving its time, so that all accounts' documents are numbered in the order of dates.
+        """
         first = at = Period.objects.filter(account=self.account).earliest("starts_at").starts_at
         self.told = sorted([*self.told, *self._seats(first)])
         for index in itertools.count():

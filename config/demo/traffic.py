@@ -1,6 +1,6 @@
 """Believable traffic: real arrival times, shifted to end now, and what each conversation brought with it.
 
-Pure and repeatable: what happens around an arrival follows from a hash of its time, so the same day gives the same demo.
+Pure and repeatable: what happens around an arrival follows from a hash of its time.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Happening:
 
 
 def arrivals(*, until: datetime) -> dict[str, list[datetime]]:
-    """When conversations began, by workspace, ascending; each workspace's last recorded day falls on the day of `until`."""
+    """When conversations began, by workspace, ascending; each one's last recorded day falls on the day of `until`."""
     recorded: dict[str, list[datetime]] = {}
     with gzip.open(ARRIVALS, "rt", encoding="ascii", newline="") as file:
         for row in csv.DictReader(file):
