@@ -1,4 +1,4 @@
-"""What a Citus cluster demands of the usage tables holds on every PostgreSQL (spec 8.2), so it is asked of the catalogue."""
+"""What a Citus cluster demands of the usage tables can be asked of any PostgreSQL's catalogue (spec 8.2)."""
 
 from io import StringIO
 

@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def statements(*, done: set[str]) -> list[str]:
-    """What is left to do when the tables in `done` are distributed already; reference tables first, others refer to them."""
+    """What is left to do when the tables in `done` are distributed; reference tables first, others refer to them."""
     first = DISTRIBUTED[0]
     wanted = {table: f"SELECT create_reference_table('{table}')" for table in REFERENCE}
     wanted[first] = f"SELECT create_distributed_table('{first}', '{COLUMN}')"
