@@ -56,7 +56,7 @@ def end_leftovers(mark: str) -> int:
     """
     ended = 0
     deadline = time.monotonic() + 5
-    while (left := _carrying(mark)) and time.monotonic() < deadline:
+    while (left := carrying(mark)) and time.monotonic() < deadline:
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -65,7 +65,8 @@ def end_leftovers(mark: str) -> int:
     return ended
 
 
-def _carrying(mark: str) -> list[int]:
+def carrying(mark: str) -> list[int]:
+    """The ids of all living processes that carry `mark`, this one left out (Linux; elsewhere none is found)."""
     wanted = os.fsencode(f"{MARK}={mark}")
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
