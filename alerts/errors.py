@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from usage.errors import Forbidden, InvalidInput
+from usage.errors import InvalidInput
 from usage.rounding import format_quantity, plain_quantity
-
-if TYPE_CHECKING:
-    from usage.models import User, Workspace
 
 
 class LimitBelowIncluded(InvalidInput):
@@ -32,25 +28,3 @@ class LimitBelowIncluded(InvalidInput):
             detail, field="limit", code="limit_below_included", lowest_allowed=plain_quantity(lowest_allowed)
         )
         self.lowest_allowed = lowest_allowed
-
-
-class Restricted(Forbidden):
-    """A permission is missing: names it, who holds it in the workspace, and whom to ask (spec 1.3)."""
-
-    title = "This feature is restricted"
-
-    def __init__(
-        self,
-        *,
-        doing: str,
-        permissions: Sequence[str],
-        holders: Sequence[User],
-        workspace: Workspace,
-        support_email: str,
-    ) -> None:
-        super().__init__(f"To {doing} you need the permission {' and '.join(permissions)}.", code="restricted")
-        self.doing = doing
-        self.permissions = tuple(permissions)
-        self.holders = tuple(holders)
-        self.workspace = workspace
-        self.support_email = support_email

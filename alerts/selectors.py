@@ -15,15 +15,9 @@ from alerts.models.messages import WebhookEndpoint
 from billing.models import BillingContact, PeriodTerms
 from billing.selectors.terms import terms_for
 from usage.formats import day_and_month, local_day
-from usage.models import Account, AuditEntry, Metric, Period, Teammate, UsageLimit, UsageTotal, User, Workspace
+from usage.models import Account, AuditEntry, Metric, Period, UsageLimit, UsageTotal, User, Workspace
 from usage.rounding import format_quantity, shown_quantity
 from usage.services.periods import next_period_of, open_period
-
-PERMISSIONS = {
-    "can_manage_alerts": "Can manage usage alerts",
-    "can_manage_limits": "Can manage hard limits",
-    "can_manage_billing": "Can manage billing",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,23 +137,6 @@ def plan_alert_is_on(*, account: Account, metric: Metric) -> bool:
     """Whether 80, 90 and 100 % of the included amount are told (spec 3.7)."""
     row = PlanAlertSwitch.objects.filter(account=account, metric=metric).first()
     return row is None or row.is_on
-
-
-def holders_of(*, workspace: Workspace, flags: Iterable[str]) -> list[User]:
-    """The active teammates of the workspace who hold all `flags` (spec 1.3)."""
-    wanted = {f"memberships__{flag}": True for flag in flags}
-    return list(
-        User.objects.filter(is_active=True, memberships__workspace=workspace, **wanted).order_by("name", "email")
-    )
-
-
-def has_flag(*, user: User, workspace: Workspace, flag: str, anywhere_in_account: bool = False) -> bool:
-    """Whether the user holds the permission in the workspace, or for account-wide settings in any workspace (spec
-    1.2)."""
-    rows = Teammate.objects.filter(user=user, user__is_active=True, **{flag: True})
-    if anywhere_in_account:
-        return rows.filter(workspace__account_id=workspace.account_id).exists()
-    return rows.filter(workspace=workspace).exists()
 
 
 # --- Notifications ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
 from alerts import selectors_decisions as selectors
-from alerts.errors import Restricted
 from alerts.forms_workflows import (
     CHANNEL_LABELS,
     CONVERSATION_LABELS,
@@ -23,9 +22,7 @@ from alerts.forms_workflows import (
     rule_words,
 )
 from alerts.models import Workflow as StoredWorkflow
-from alerts.selectors import has_flag
 from alerts.services import workflows as services
-from alerts.services.limits import restricted as restriction
 from alerts.workflow_rules import LET_AI_AGENT_ANSWER, Workflow, handover_steps_from_json
 from config.web import is_fragment_request, page_or_partial
 from config.web import restricted as restricted_answer
@@ -33,6 +30,8 @@ from usage.access import shell_context, workspace_page
 from usage.clocks import clock_of
 from usage.errors import HeadroomError, NotFound
 from usage.models import Metric, User, Workspace
+from usage.permissions import Restricted, has_flag
+from usage.permissions import restricted as restriction
 from usage.services.audit import Actor, record
 
 FLAG = "can_manage_limits"
@@ -263,7 +262,7 @@ def _metrics(draft: Draft) -> list[tuple[str, str]]:
     """Metrics with an agent or a limit, and those that the draft names already."""
     named = {key for each in (draft.audience, *(branch.rules for branch in draft.branches)) for key in each.metrics}
     return [
-        (metric.key, metric.agent_name or metric.name)
+        (metric.key, metric.name)
         for metric in Metric.objects.order_by("position", "key")
         if metric.key in named or (metric.is_active and (metric.supports_limit or metric.agent_name))
     ]

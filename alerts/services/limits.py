@@ -7,18 +7,14 @@ from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import transaction
 
-from alerts.errors import LimitBelowIncluded, Restricted
+from alerts.errors import LimitBelowIncluded
 from alerts.selectors import (
-    PERMISSIONS,
     AlertSetting,
     LimitSetting,
     State,
     alert_state_of,
-    has_flag,
-    holders_of,
     limit_setting_of,
     plan_alert_is_on,
 )
@@ -28,6 +24,7 @@ from billing.selectors.terms import terms_for
 from usage.clocks import Clock
 from usage.errors import InvalidInput
 from usage.models import Metric, UsageLimit, User, Workspace
+from usage.permissions import Restricted, has_flag, restricted
 from usage.rounding import parse_whole_number, plain_quantity, shown_quantity, stored_quantity
 from usage.services.audit import Actor, record
 from usage.services.limits import write_limit
@@ -287,19 +284,3 @@ def check_permissions(*, user: User, workspace: Workspace, changed: DrawerChange
         missing.append("can_manage_limits")
     if missing:
         raise restricted(workspace=workspace, flags=missing)
-
-
-def restricted(*, workspace: Workspace, flags: list[str], doing: str | None = None) -> Restricted:
-    """The refusal “This feature is restricted” for missing permissions in a workspace."""
-    words = {
-        "can_manage_alerts": "change usage alerts",
-        "can_manage_limits": "change hard limits",
-        "can_manage_billing": "change billing",
-    }
-    return Restricted(
-        doing=doing or " and ".join(words[flag] for flag in flags),
-        permissions=[PERMISSIONS[flag] for flag in flags],
-        holders=holders_of(workspace=workspace, flags=flags),
-        workspace=workspace,
-        support_email=settings.SUPPORT_EMAIL,
-    )

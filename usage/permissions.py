@@ -1,0 +1,72 @@
+"""What teammates may change, who holds which permission, and the refusal that says so (spec 1.2, 1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from django.conf import settings
+
+from usage.errors import Forbidden
+from usage.models import Teammate, User, Workspace
+
+PERMISSIONS: Final = {
+    "can_manage_alerts": "Can manage usage alerts",
+    "can_manage_limits": "Can manage hard limits",
+    "can_manage_billing": "Can manage billing",
+}
+_DOING: Final = {
+    "can_manage_alerts": "change usage alerts",
+    "can_manage_limits": "change hard limits",
+    "can_manage_billing": "change billing",
+}
+
+
+class Restricted(Forbidden):
+    """A permission is missing: names it, who holds it in the workspace, and whom to ask (spec 1.3)."""
+
+    title = "This feature is restricted"
+
+    def __init__(
+        self,
+        *,
+        doing: str,
+        permissions: Sequence[str],
+        holders: Sequence[User],
+        workspace: Workspace,
+        support_email: str,
+    ) -> None:
+        super().__init__(f"To {doing} you need the permission {' and '.join(permissions)}.", code="restricted")
+        self.doing = doing
+        self.permissions = tuple(permissions)
+        self.holders = tuple(holders)
+        self.workspace = workspace
+        self.support_email = support_email
+
+
+def restricted(*, workspace: Workspace, flags: Sequence[str], doing: str | None = None) -> Restricted:
+    """The refusal “This feature is restricted” for missing permissions in a workspace; `doing` as “change limits”."""
+    return Restricted(
+        doing=doing or " and ".join(_DOING[flag] for flag in flags),
+        permissions=[PERMISSIONS[flag] for flag in flags],
+        holders=holders_of(workspace=workspace, flags=flags),
+        workspace=workspace,
+        support_email=settings.SUPPORT_EMAIL,
+    )
+
+
+def holders_of(*, workspace: Workspace, flags: Iterable[str]) -> list[User]:
+    """The active teammates of the workspace who hold all `flags` (spec 1.3)."""
+    wanted = {f"memberships__{flag}": True for flag in flags}
+    return list(
+        User.objects.filter(is_active=True, memberships__workspace=workspace, **wanted).order_by("name", "email")
+    )
+
+
+def has_flag(*, user: User, workspace: Workspace, flag: str, anywhere_in_account: bool = False) -> bool:
+    """Whether the user holds the permission in the workspace, or for account-wide settings in any workspace of its
+    account (spec 1.2)."""
+    rows = Teammate.objects.filter(user=user, user__is_active=True, **{flag: True})
+    if anywhere_in_account:
+        return rows.filter(workspace__account_id=workspace.account_id).exists()
+    return rows.filter(workspace=workspace).exists()
