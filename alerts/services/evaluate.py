@@ -23,6 +23,7 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 from alerts.models import Firing, Notification
 from alerts.services import limit_states, spend
 from alerts.services.outbox import News, tell
+from usage.services.periods import open_period
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +50,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What an evaluation did: firings written, messages decided, and how many totals it could not settle."""
+    """What an evaluation did: firings written, messages decided; what it could not settle: totals that changed under
+    it, accounts whose running period is not opened yet."""
 
     firings: int = 0
     messages: int = 0
     unsettled: int = 0
+    unopened: tuple[int, ...] = ()
 
     def plus(self, other: Evaluated) -> Evaluated:
-        """Both together; unsettled as of the later one."""
-        return Evaluated(self.firings + other.firings, self.messages + other.messages, other.unsettled)
+        """Both together; what is left as of the later one."""
+        return replace(other, firings=self.firings + other.firings, messages=self.messages + other.messages)
 
 
 # The totals that somebody must look at, with everything beside them that shares their pool.
@@ -81,20 +84,23 @@ touched AS MATERIALIZED (
 
 # Levels in force, in stored units. Only usage received before the period's end counts (spec 3.6); a baseline holds in
 # the period in which its row came into force, later periods begin at 0 (spec 3.4).
-_LEVELS = """
-own_levels AS (
-    SELECT t.account_id, t.workspace_id, t.metric_id, t.period, t.quantity_in_time AS quantity, u.threshold, u.baseline,
-           l.level, u.threshold * l.level / 100 AS reached_at
-      FROM totals t
-     CROSS JOIN LATERAL (
+_OWN_ALERT = """
            SELECT u.threshold, u.also_50_80, CASE WHEN u.from_period = t.period THEN u.baseline ELSE 0 END AS baseline
              FROM alerts_usagealert u
             WHERE u.account_id = t.account_id AND u.workspace_id = t.workspace_id AND u.metric_id = t.metric_id
               AND u.from_period <= t.period
-            ORDER BY u.from_period DESC LIMIT 1) u
+            ORDER BY u.from_period DESC LIMIT 1"""
+_OWN_LEVELS = f"""
+own_levels AS (
+    SELECT t.account_id, t.workspace_id, t.metric_id, t.period, t.quantity_in_time AS quantity, u.threshold, u.baseline,
+           l.level, u.threshold * l.level / 100 AS reached_at
+      FROM totals t
+     CROSS JOIN LATERAL ({_OWN_ALERT}) u
       JOIN (VALUES (50), (80), (100)) AS l (level) ON l.level = 100 OR u.also_50_80
      WHERE u.threshold IS NOT NULL
-), plan_levels AS (
+),"""  # noqa: S608  fragments of this file
+_PLAN_LEVELS = """
+plan_levels AS (
     SELECT p.account_id, p.metric_id, p.period, p.quantity, i.included AS threshold,
            CASE WHEN s.period = p.period THEN s.baseline ELSE 0 END AS baseline, l.level,
            i.included * l.level / 100 AS reached_at
@@ -122,7 +128,7 @@ _FIRED_PLAN = """EXISTS (
 
 # Inserted in one order everywhere, so that two evaluations never wait for each other in a circle.
 _FIRE = f"""
-WITH {_TOTALS} {_LEVELS}
+WITH {_TOTALS} {_OWN_LEVELS} {_PLAN_LEVELS}
 reached AS (
     SELECT 'usage_alert' AS rule, o.account_id, o.workspace_id, o.metric_id, o.period, o.level, o.threshold, o.quantity,
            o.baseline
@@ -145,13 +151,8 @@ RETURNING rule, account_id, workspace_id, metric_id, period, level, threshold, q
 # workspaces: if the pool reaches it, one of them has reached its part, because all parts are computed at one instant.
 # Rows are locked in key order, as counting does, so that the two never wait for each other in a circle.
 _SETTLE = f"""
-WITH {_TOTALS} {_LEVELS}
-own AS (
-    SELECT o.account_id, o.workspace_id, o.metric_id, o.period,
-           min(o.reached_at) FILTER (WHERE o.reached_at > o.baseline AND o.reached_at > o.quantity) AS next_level,
-           bool_or(o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_OWN}) AS is_left
-      FROM own_levels o GROUP BY 1, 2, 3, 4
-), plan AS (
+WITH {_TOTALS} {_PLAN_LEVELS}
+plan AS (
     SELECT o.account_id, o.metric_id, o.period,
            (min(o.reached_at) FILTER (WHERE o.reached_at > o.baseline AND o.reached_at > o.quantity) - min(o.quantity))
            / (SELECT count(*) FROM usage_workspace w WHERE w.account_id = o.account_id) AS part,
@@ -167,8 +168,14 @@ own AS (
            coalesce(own.is_left, false) OR coalesce(plan.is_left, false) OR {limit_states.IS_LEFT} AS is_left,
            t.evaluated_seq, t.next_level AS old_level
       FROM totals t
-      LEFT JOIN own ON own.account_id = t.account_id AND own.workspace_id = t.workspace_id
-                   AND own.metric_id = t.metric_id AND own.period = t.period
+      LEFT JOIN LATERAL ({_OWN_ALERT}) u ON true
+      LEFT JOIN LATERAL (
+           SELECT min(o.reached_at) FILTER (WHERE o.reached_at > greatest(o.baseline, o.quantity)) AS next_level,
+                  bool_or(o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_OWN}) AS is_left
+             FROM (SELECT t.account_id, t.workspace_id, t.metric_id, t.period, t.quantity_in_time AS quantity,
+                          u.threshold, u.baseline, l.level, u.threshold * l.level / 100 AS reached_at
+                     FROM (VALUES (50), (80), (100)) AS l (level) WHERE l.level = 100 OR u.also_50_80) o
+           ) own ON true
       LEFT JOIN plan ON plan.account_id = t.account_id AND plan.metric_id = t.metric_id AND plan.period = t.period
       LEFT JOIN alerts_limitstate s ON s.account_id = t.account_id AND s.workspace_id = t.workspace_id
                                    AND s.metric_id = t.metric_id
@@ -217,12 +224,13 @@ def evaluate(
     change under it; called inside a transaction, it is part of it. Nothing is raised for what it finds.
     """
     scope = Scope(None if account_ids is None else tuple(account_ids), metric_id, include_sandbox)
-    if metric_id is None:
-        spend.open_running_periods(params=scope.params, now=now)
     done = Evaluated()
     for _ in range(REPEATS):
         done = done.plus(_evaluate_patiently(scope=scope, now=now))
-        if not done.unsettled:
+        # Outside the evaluation's transaction, because opening takes the account's lock.
+        for account_id in done.unopened:
+            open_period(account_id=account_id, at=now)
+        if not done.unsettled and not done.unopened:
             break
     return done
 
@@ -269,14 +277,14 @@ def _evaluate_once(*, scope: Scope, now: datetime) -> Evaluated:
         cursor.execute(_FIRE, params)
         fired = cursor.fetchall()
     news = _news_of(fired, now=now)
-    spend_firings, spend_news = spend.tell_spend(params=scope.params, now=now) if scope.metric_id is None else (0, [])
+    spent = spend.tell_spend(params=scope.params, now=now) if scope.metric_id is None else spend.SpendTold()
     limit_firings, limit_news = limit_states.tell_transitions(params=scope.params, now=now)
-    news += spend_news + limit_news
+    news += [*spent.news, *limit_news]
     tell(news, now=now)
     with connection.cursor() as cursor:
         cursor.execute(_SETTLE, params)
         row = cursor.fetchone()
-    return Evaluated(len(fired) + spend_firings + limit_firings, len(news), row[0] if row else 0)
+    return Evaluated(len(fired) + spent.firings + limit_firings, len(news), row[0] if row else 0, spent.unopened)
 
 
 def _news_of(fired: Sequence[tuple[Any, ...]], *, now: datetime) -> list[News]:

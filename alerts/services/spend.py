@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -14,7 +15,6 @@ from alerts.services.firings import FiringRow, fire
 from alerts.services.outbox import News
 from billing.selectors.charges import charges_so_far
 from usage.models import Period
-from usage.services.periods import open_period
 
 # The threshold in force in the running period, and in an ended one with usage that nobody has looked at yet; there only
 # as long as nothing arrived late, because late usage never alerts (spec 3.6).
@@ -38,40 +38,37 @@ SELECT s.id, x.id
        SELECT s.id, s.threshold FROM alerts_spendalert s
         WHERE s.account_id = x.account_id AND s.from_period <= x.starts_at ORDER BY s.from_period DESC LIMIT 1) s
  WHERE s.threshold IS NOT NULL
- ORDER BY x.account_id, x.starts_at
-"""
-
-_UNOPENED: Final = """
-SELECT a.id FROM usage_account a
+ UNION ALL
+-- Without an alert: an account whose running period nobody has opened yet; fixed charges are due in it all the same.
+SELECT NULL, a.id FROM usage_account a
  WHERE EXISTS (SELECT 1 FROM alerts_spendalert s WHERE s.account_id = a.id)
    AND NOT EXISTS (SELECT 1 FROM usage_period p WHERE p.account_id = a.id AND p.ends_at > %(now)s)
    AND (a.ended_at IS NULL OR a.ended_at > %(now)s) AND (%(sandbox)s OR NOT a.is_sandbox)
    AND (%(accounts)s::bigint[] IS NULL OR a.id = ANY(%(accounts)s::bigint[]))
- ORDER BY a.id
+ ORDER BY 1, 2
 """
 
 
-def open_running_periods(*, params: dict[str, Any], now: datetime) -> None:
-    """Open the running period of accounts with a spend alert: fixed charges are due in it before anything is used.
+@dataclass(frozen=True, slots=True)
+class SpendTold:
+    """Firings written, what to tell, and the accounts whose running period must be opened before they can be judged."""
 
-    Before the evaluation's transaction, because opening takes the account's lock. Aware `now`.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_UNOPENED, {**params, "now": now})
-        account_ids = [account_id for (account_id,) in cursor.fetchall()]
-    for account_id in account_ids:
-        open_period(account_id=account_id, at=now)
+    firings: int = 0
+    news: tuple[News, ...] = ()
+    unopened: tuple[int, ...] = ()
 
 
-def tell_spend(*, params: dict[str, Any], now: datetime) -> tuple[int, list[News]]:
-    """Write the firings of all spend alerts in the scope; (firings, what to tell). One reading of charges per account
+def tell_spend(*, params: dict[str, Any], now: datetime) -> SpendTold:
+    """Write the firings of all spend alerts in the scope. One reading of charges per account
     with a spend alert. Must run inside a transaction; the caller tells the news in it. Aware `now`.
     """
     with connection.cursor() as cursor:
         cursor.execute(_IN_FORCE, {**params, "now": now})
-        pairs = cursor.fetchall()
+        found = cursor.fetchall()
+    unopened = tuple(account for alert, account in found if alert is None)
+    pairs = [(alert, period) for alert, period in found if alert is not None]
     if not pairs:
-        return 0, []
+        return SpendTold(unopened=unopened)
     alerts = SpendAlert.objects.select_related("account").in_bulk([alert for alert, _ in pairs])
     periods = Period.objects.in_bulk([period for _, period in pairs])
     rows = []
@@ -81,7 +78,7 @@ def tell_spend(*, params: dict[str, Any], now: datetime) -> tuple[int, list[News
     highest: dict[tuple[int, datetime, Decimal], FiringRow] = {}
     for row in sorted(fired, key=lambda row: row.level):
         highest[row.account_id, row.period, row.threshold] = row
-    return len(fired), [
+    news = tuple(
         News(
             kind=Notification.Kind.SPEND_ALERT,
             account_id=row.account_id,
@@ -95,7 +92,8 @@ def tell_spend(*, params: dict[str, Any], now: datetime) -> tuple[int, list[News
             once=f"{row.period.isoformat()}:{row.level}:{row.threshold.normalize():f}",
         )
         for row in highest.values()
-    ]
+    )
+    return SpendTold(len(fired), news, unopened)
 
 
 def _reached(alert: SpendAlert, period: Period, *, now: datetime) -> list[FiringRow]:
