@@ -4,6 +4,7 @@
 //   drawer:close                        close the drawer (and what stands on it)
 //   popup:close                         close the confirmation or the restricted pop-up
 //   toast {"message": "...", "tone": "ok"}  say what just happened; tones: ok, alert, limit, info
+//   focus:on {"selector": "..."}        move the keyboard's focus there
 //   usage:changed                       cards listening with hx-trigger="usage:changed from:body" fetch themselves again
 
 const drawer = document.getElementById("drawer");
@@ -33,10 +34,10 @@ function giveFocusBack(dialog) {
 
 for (const dialog of [drawer, popup]) {
   if (!dialog) continue;
-  dialog.addEventListener("htmx:afterSwap", (event) => {
-    if (event.detail.target !== dialog) return;
-    open(dialog);
-    dialog.querySelector('[aria-invalid="true"]')?.focus();
+  // Events of parts inside (a price that was fetched again) bubble too: only the dialog's own count.
+  dialog.addEventListener("htmx:afterSwap", (event) => { if (event.target === dialog) open(dialog); });
+  dialog.addEventListener("htmx:afterSettle", (event) => {
+    if (event.target === dialog) dialog.querySelector('[aria-invalid="true"]')?.focus();
   });
   dialog.addEventListener("close", () => {
     dialog.replaceChildren();
@@ -64,6 +65,7 @@ if (drawer) {
 }
 
 document.body.addEventListener("drawer:close", () => drawer?.close());
+document.body.addEventListener("focus:on", (event) => document.querySelector(event.detail.selector)?.focus());
 document.body.addEventListener("popup:close", () => popup?.close());
 
 // ---- Controls that are readable but not usable ask the server for the reason (spec 1.3): data-restricted="<url>".
@@ -97,6 +99,9 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
     toast({ message: "That is not allowed any more. Reload the page and try again.", tone: "alert" });
   }
 });
+
+// With DEBUG on, django-htmx shows refusals as whole pages; ours are pop-ups there too.
+document.body.addEventListener("htmx:beforeOnLoad", (event) => { if (event.detail.xhr.status === 403) event.stopPropagation(); });
 
 // ---- One click is one request: the pressed button waits visibly, a second press does nothing.
 
