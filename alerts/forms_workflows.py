@@ -114,6 +114,7 @@ class Draft:
     branches: list[DraftBranch] = field(default_factory=list)
     error: str = ""
     name_error: str = ""
+    focus: str = ""  # selector of what the keyboard goes on with after a button
 
     @classmethod
     def new(cls) -> Draft:
@@ -178,22 +179,28 @@ class Draft:
         if noun == "branch" and verb == "add":
             if len(self.branches) < MAX_BRANCHES:
                 self.branches.append(DraftBranch(steps=[DraftStep(rules.HAND_OVER_TO_TEAM)]))
+            self.focus = f"[name=b{len(self.branches) - 1}-name]"
             return True
         number = int(pressed["branch"] or -1)
         if not 0 <= number < len(self.branches):
             return False
         if noun == "branch":
+            self.focus = _follow("b", self.branches, number, verb) or "#branch-add"
             return _arrange(self.branches, number, verb)
         steps = self.branches[number].steps
         if verb == "add":
             kind = data.get(f"b{number}-new", "")
             if kind in STEP_TYPES and len(steps) < MAX_STEPS:
                 steps.append(DraftStep(kind))
+            self.focus = f"#b{number}-add"
             return kind in STEP_TYPES
-        return _arrange(steps, int(pressed["step"] or -1), verb)
+        step = int(pressed["step"] or -1)
+        self.focus = _follow(f"b{number}-s", steps, step, verb) or f"#b{number}-add"
+        return _arrange(steps, step, verb)
 
     def show_error(self, path: str, words: str) -> None:
         """Put a refusal where it belongs: `path` as in `workflow_rules`, such as `branches[0].steps[1].message`."""
+        self.focus = '[aria-invalid="true"]'
         if path == "name":
             self.name_error = words
             return
@@ -237,6 +244,18 @@ def _arrange(items: list[Any], number: int, verb: str) -> bool:
     if verb != "delete":
         items.insert(max(0, number + (1 if verb == "down" else -1)), item)
     return True
+
+
+def _follow(prefix: str, items: Sequence[Any], number: int, verb: str) -> str:
+    """The button that moves the moved item on; at the list's end the one that moves it back. Empty after *Delete*."""
+    if verb == "delete":
+        return ""
+    last = len(items) - 1
+    if verb == "down":
+        place = min(last, number + 1)
+        return f"#{prefix}{place}-{'up' if place == last else 'down'}"
+    place = max(0, number - 1)
+    return f"#{prefix}{place}-{'down' if place == 0 else 'up'}"
 
 
 def _sent_rules(data: QueryDict, prefix: str) -> DraftRules:

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
-from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from alerts import selectors_decisions as selectors
 from alerts.forms_workflows import (
@@ -248,7 +248,10 @@ def _editor(
         "step_kinds": kinds,
         **extra,
     }
-    return page_or_partial(request, template, "editor", context, status=status)
+    response = page_or_partial(request, template, "editor", context, status=status)
+    if draft.focus and is_fragment_request(request):
+        trigger_client_event(response, "focus:on", {"selector": draft.focus}, after="settle")
+    return response
 
 
 def _parsed[Parsed](parse: Callable[[], Parsed]) -> Parsed:
