@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import smtplib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,10 +30,13 @@ from usage.services.audit import Actor, record
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS: Final = 12  # with the waits below: more than a day
+MAX_ATTEMPTS: Final = 16  # with the waits below: more than a day
 FIRST_WAIT: Final = timedelta(seconds=30)
 LONGEST_WAIT: Final = timedelta(hours=4)
 IDLE_LIMIT: Final = "290s"  # below the time limit of a job; a mail server may be slow in several steps of one dialogue
+
+# In a name they could pass for another address.
+_ADDRESS_SIGNS: Final = re.compile(r"[<>@]")
 
 type Sending = Callable[[Delivery, datetime], None]
 
@@ -199,7 +203,7 @@ def message_of(delivery: Delivery) -> EmailMultiAlternatives:
         subject=delivery.subject,
         body=delivery.text,
         from_email=settings.DEFAULT_FROM_EMAIL,
-        to=[formataddr((delivery.recipient_name, delivery.recipient))],
+        to=[formataddr((_ADDRESS_SIGNS.sub("", delivery.recipient_name), delivery.recipient))],
         headers={"Message-ID": delivery.message_id, "Auto-Submitted": "auto-generated"},
     )
     if delivery.html:
