@@ -124,12 +124,16 @@ def end(children: list[Service]) -> None:
 
 
 def require_free(host: str, port: int) -> None:
-    """Raises SystemExit when somebody else listens on the port."""
-    try:
-        with socket.create_server((host, port)):
-            return
-    except OSError as error:
-        raise SystemExit(f"Port {port} cannot be used ({error.strerror}). Choose another: PORT=8001 bin/run") from None
+    """Raises SystemExit when somebody else listens on the port; one of ours that is just ending gets a moment."""
+    deadline = time.monotonic() + 3
+    while True:
+        try:
+            with socket.create_server((host, port)):
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"Port {port} cannot be used: {error.strerror}. Try PORT=8001 bin/run") from None
+        time.sleep(0.1)
 
 
 def answers(host: str, port: int) -> bool:
