@@ -6,6 +6,7 @@ from billing.models.invoices import (
     InvoiceLine,
     InvoicePayment,
     NumberSeries,
+    RenderingTrouble,
 )
 from billing.models.plans import AddOn, Plan, Rate
 from billing.models.profiles import BillingContact, BillingProfile
@@ -28,5 +29,6 @@ __all__ = [
     "PeriodTerms",
     "Plan",
     "Rate",
+    "RenderingTrouble",
     "Subscription",
 ]

@@ -171,6 +171,22 @@ class InvoiceDocument(models.Model):
         return f"{self.invoice} rendering {self.rendering}"
 
 
+class RenderingTrouble(models.Model):
+    """An issued invoice whose PDF could not be made so far; gone once there is one."""
+
+    invoice = models.OneToOneField(Invoice, on_delete=models.PROTECT, related_name="rendering_trouble")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
+    next_attempt_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "rendering troubles"
+        ordering = ["-next_attempt_at"]
+
+    def __str__(self) -> str:
+        return f"{self.invoice}: {self.error}"
+
+
 class InvoiceDispatch(models.Model):
     """A wish to send an invoice; alerts turns it into deliveries once the PDF exists."""
 

@@ -3,6 +3,7 @@
 from billing.selectors.advice import Advice, advice_for
 from billing.selectors.charges import Standing, charges_so_far, usage_of
 from billing.selectors.contacts import contacts_of
+from billing.selectors.frame import Frame, frame_of
 from billing.selectors.history import history_of
 from billing.selectors.plans import offered_add_ons, offered_plans
 from billing.selectors.preview import ChangePreview, preview_change
@@ -13,11 +14,13 @@ __all__ = [
     "Advice",
     "ChangePreview",
     "CostAt",
+    "Frame",
     "Standing",
     "advice_for",
     "charges_so_far",
     "contacts_of",
     "cost_at",
+    "frame_of",
     "history_of",
     "offered_add_ons",
     "offered_plans",

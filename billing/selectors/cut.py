@@ -1,19 +1,18 @@
 """What had been received at a closing's cut (spec 5.7, 5.10; Data 5).
 
-In the exact system the cut lies after everything received, so the totals are it. In the previous system the cut lies up to
-24 hours back: what arrived since is taken off again.
+In the exact system the cut lies after everything received, so the totals are it. In the previous system the cut lies
+up to 24 hours back: what arrived since is taken off again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
-from usage.selectors import account_usage
 
 from billing.charges import MetricUse
 from billing.models import PeriodTerms
@@ -22,6 +21,7 @@ from usage.models import Account, Metric, Period
 from usage.periods import Period as Span
 from usage.periods import local_days
 from usage.seats import SeatReport, days_from_reports, seats_per_day
+from usage.selectors import account_usage
 
 _RECEIVED_LATER = """
 SELECT w.id, m.id, later.quantity
@@ -144,7 +144,7 @@ SELECT p.starts_at, true
 """
 
 
-def _rows(query: str, arguments: Mapping[str, object]) -> list[tuple[Any, ...]]:
+def _rows(query: str, arguments: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, arguments)
         return list(cursor.fetchall())

@@ -1,4 +1,5 @@
-"""Adjustments: what was received or corrected after its period was billed, billed once on the next invoice (spec 5.10)."""
+"""Adjustments: what was received or corrected after its period was billed, billed once on the next invoice (spec
+5.10)."""
 
 from __future__ import annotations
 
@@ -6,44 +7,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Exists, Max, OuterRef, Q, Sum
 
 from billing.charges import SEATS, USAGE, ZERO, ChargeLine, charge_lines
 from billing.models import BilledUsage, Invoice, InvoiceLine
 from billing.selectors.cut import Cut, periods_touched, uses_at
 from billing.selectors.terms import terms_for
+from billing.services.issuing import ADJUSTMENT, DraftLine
 from usage.formats import date_span
 from usage.models import Account, Period
 from usage.rounding import shown_quantity
 
 
 @dataclass(frozen=True, slots=True)
-class Adjustment:
-    """A line for an earlier billed period: `line.quantity` and its ledger are what was not billed yet, also negative."""
+class Billed:
+    """What stands billed of a metric in a period: the sum of its amounts, and the last cut of the lines in force."""
 
-    period: Period
-    line: ChargeLine
+    amount: Decimal = ZERO
+    cut_at: datetime | None = None
 
 
-def adjustments_for(*, account: Account, before: datetime, previous_cut: datetime | None, cut: Cut) -> list[Adjustment]:
+def adjustments_for(*, account: Account, before: datetime, previous_cut: datetime, cut: Cut) -> list[DraftLine]:
     """One line per metric and earlier billed period in which some workspace's unbilled quantity is not 0 (spec 5.10).
 
-    Its amount is round(price(total at that period's terms)) − Σ amounts billed for it so far, in the account's currency.
-    Oldest period first. The caller holds the account's lock.
+    Its quantity and ledger are what was not billed yet, also negative; its amount is round(price(total at that period's
+    terms)) − Σ amounts billed for it so far, in the account's currency. Oldest period first. `previous_cut` is the one
+    of the last regular invoice. The caller holds the account's lock.
     """
-    if previous_cut is None:
-        return []
     touched = periods_touched(account=account, after=previous_cut, until=cut.at, before=before)
-    billed_periods = set(
-        Invoice.objects.filter(account=account, period__in=touched, reason=Invoice.Reason.REGULAR).values_list(
-            "period", flat=True
-        )
-    )
-    found = []
-    for period in Period.objects.filter(account=account, starts_at__in=billed_periods).order_by("starts_at"):
-        found += [Adjustment(period, line) for line in _lines_of(account, period, cut)]
-    return found
+    return adjustments_in(account=account, periods=touched, cut=cut)
+
+
+def adjustments_in(*, account: Account, periods: set[datetime], cut: Cut) -> list[DraftLine]:
+    """The adjustments of those of `periods` (starts) that have their regular invoice, oldest first."""
+    billed = Invoice.objects.filter(account=account, period__in=periods, reason=Invoice.Reason.REGULAR)
+    stored = Period.objects.filter(account=account, starts_at__in=billed.values_list("period", flat=True))
+    return [line for period in stored.order_by("starts_at") for line in _lines_of(account, period, cut)]
 
 
 def billed_quantities(*, account: Account, period: datetime) -> dict[tuple[int, int], Decimal]:
@@ -52,21 +53,24 @@ def billed_quantities(*, account: Account, period: datetime) -> dict[tuple[int, 
     return {(metric, workspace): total for metric, workspace, total in rows.annotate(Sum("quantity")).order_by()}
 
 
-def billed_amounts(*, account: Account, period: datetime) -> dict[int, Decimal]:
-    """Σ amounts of the lines that bill a period's usage so far, by metric id."""
-    rows = InvoiceLine.objects.filter(account=account, usage_period=period).values_list("metric_id")
-    return dict(rows.annotate(Sum("amount")).order_by())
+def billed_so_far(*, account: Account, period: datetime) -> dict[int, Billed]:
+    """What the lines that bill a period's usage come to, by metric id. A line of a cancelled document and the one that
+    takes it back cancel out in the sum; neither says up to when the usage stands billed."""
+    reissues = Invoice.objects.filter(corrects=OuterRef("invoice"), reason=Invoice.Reason.REISSUE)
+    lines = InvoiceLine.objects.filter(account=account, usage_period=period)
+    in_force: Any = ~Q(invoice__reason=Invoice.Reason.CREDIT) & ~Exists(reissues)
+    sums = {"billed": Sum("amount"), "until": Max("cut_at", filter=in_force)}
+    rows = lines.values_list("metric_id").annotate(**sums).order_by()
+    return {metric_id or 0: Billed(amount, cut_at) for metric_id, amount, cut_at in rows}
 
 
-def _lines_of(account: Account, period: Period, cut: Cut) -> list[ChargeLine]:
+def _lines_of(account: Account, period: Period, cut: Cut) -> list[DraftLine]:
     terms = terms_for(account=account, period_start=period.starts_at)
     uses = uses_at(account=account, period=period, terms=terms, cut=cut)
     # The same arithmetic as the first bill, over what is known now; no plan and no add-ons: those were billed.
-    lines = charge_lines(
-        currency=account.currency, days_in_period=period.days, parts=[], add_ons=[], uses=uses
-    )
+    lines = charge_lines(currency=account.currency, days_in_period=period.days, parts=[], add_ons=[], uses=uses)
     quantities = billed_quantities(account=account, period=period.starts_at)
-    amounts = billed_amounts(account=account, period=period.starts_at)
+    billed = billed_so_far(account=account, period=period.starts_at)
     unit_sizes = {row.metric_id: row.metric.unit_size for row in terms.values()}
     adjusted = []
     for line in lines:
@@ -74,7 +78,16 @@ def _lines_of(account: Account, period: Period, cut: Cut) -> list[ChargeLine]:
             continue
         ledger = _unbilled(line, quantities)
         if ledger:
-            adjusted.append(_adjusted(line, period, ledger, amounts.get(line.metric_id, ZERO), unit_sizes))
+            before = billed.get(line.metric_id, Billed())
+            unit_size = 1 if line.kind == SEATS else unit_sizes[line.metric_id]
+            adjusted.append(
+                DraftLine(
+                    line=_adjusted(line, period, ledger, before.amount, unit_size),
+                    usage_period=period.starts_at,
+                    previous_cut_at=before.cut_at,
+                    cut_at=cut.at,
+                )
+            )
     return adjusted
 
 
@@ -89,20 +102,17 @@ def _unbilled(line: ChargeLine, billed: Mapping[tuple[int, int], Decimal]) -> tu
 
 
 def _adjusted(
-    line: ChargeLine,
-    period: Period,
-    ledger: tuple[tuple[int, Decimal], ...],
-    billed: Decimal,
-    unit_sizes: Mapping[int, int],
+    line: ChargeLine, period: Period, ledger: tuple[tuple[int, Decimal], ...], billed: Decimal, unit_size: int
 ) -> ChargeLine:
-    unit_size = 1 if line.kind == SEATS else unit_sizes[line.metric_id or 0]
     total = sum((quantity for _, quantity in ledger), start=ZERO)
+    is_seats = line.kind == SEATS
     return ChargeLine(
-        kind=InvoiceLine.Kind.ADJUSTMENT,
+        kind=ADJUSTMENT,
         description=f"{line.description}, {date_span(period.first_day, period.last_day)}",
         metric_id=line.metric_id,
+        # Of seats the seat-days of the change; the price is for a whole period and would not fit them.
         quantity=shown_quantity(total, unit_size=unit_size),
-        unit_price=line.unit_price,
+        unit_price=None if is_seats else line.unit_price,
         amount=line.amount - billed,
         workspaces=tuple((workspace, shown_quantity(quantity, unit_size=unit_size)) for workspace, quantity in ledger),
         ledger=ledger,
@@ -110,6 +120,6 @@ def _adjusted(
             "of": line.kind,
             "billed_before": str(billed),
             "now": str(line.amount),
-            **({"seat_days": str(total), "days_in_period": period.days} if line.kind == SEATS else {}),
+            **({"unit": "seat-days", "days_in_period": period.days} if is_seats else {}),
         },
     )

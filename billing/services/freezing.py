@@ -1,21 +1,22 @@
-"""What a document says beside its lines, taken down when it is issued: later changes of names or addresses do not reach it."""
+"""What a document says beside its lines, taken down when it is issued: later changes of names or addresses do not
+reach it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
-from usage.selectors import account_usage
 
-from billing.charges import CONTRACTED, SEATS, USAGE, ChargeLine
+from billing.charges import CONTRACTED, USAGE, ZERO, ChargeLine
 from billing.models import BillingProfile
-from usage.models import Account, Metric, Period
-from usage.rounding import shown_quantity
+from billing.money import round_money
+from usage.models import Account, Period
+from usage.rounding import plain_quantity
 
-CHARTED = 2  # metrics drawn on the document: the costliest ones with an included amount, then the most used
+CHARTED: Final = 2  # metrics drawn on the document: those with an included amount first, by cost, then by quantity
 
 
 def frozen_facts(
@@ -23,13 +24,13 @@ def frozen_facts(
     account: Account,
     profile: BillingProfile,
     period: Period,
-    lines: Sequence[ChargeLine],
+    counted_at: datetime,
     subtotal: Decimal,
     tax: Decimal,
-    now: datetime,
-    cut: datetime,
+    charts: Sequence[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Issuer, buyer, tax category, payment terms and chart of a document, as JSON-able values; amounts as strings."""
+    """Issuer, buyer, tax category, payment terms and charts of a document, as JSON-able values; amounts as strings."""
     return {
         "issuer": dict(settings.ISSUER),
         "buyer": buyer_facts(account, profile),
@@ -40,11 +41,12 @@ def frozen_facts(
             "zone": period.zone,
         },
         "system": profile.system,
-        "counted_at": (cut if profile.system == BillingProfile.System.PREVIOUS else now).isoformat(),
+        "counted_at": counted_at.isoformat(),
         "tax_lines": [tax_facts(profile, subtotal, tax)],
         "payment_days": profile.payment_days,
         "paper": profile.paper,
-        "chart": chart_facts(account=account, period=period, lines=lines),
+        "notes": list(notes),
+        "chart": list(charts),
     }
 
 
@@ -62,9 +64,15 @@ def buyer_facts(account: Account, profile: BillingProfile) -> dict[str, Any]:
     }
 
 
+def tax_on(subtotal: Decimal, profile: BillingProfile, currency: str) -> Decimal:
+    """Tax of the document's one category: its whole base × rate, rounded once, as EN 16931 BR-CO-17 demands."""
+    rate = ZERO if profile.reverse_charge else profile.tax_rate
+    return round_money(subtotal * rate / 100, currency)
+
+
 def tax_facts(profile: BillingProfile, subtotal: Decimal, tax: Decimal) -> dict[str, Any]:
     """The one tax category of a document, by its EN 16931 letter: S standard, Z zero, AE reverse charge."""
-    rate = Decimal(0) if profile.reverse_charge else profile.tax_rate
+    rate = ZERO if profile.reverse_charge else profile.tax_rate
     category = "AE" if profile.reverse_charge else ("S" if rate > 0 else "Z")
     return {
         "category": category,
@@ -75,28 +83,20 @@ def tax_facts(profile: BillingProfile, subtotal: Decimal, tax: Decimal) -> dict[
     }
 
 
-def chart_facts(*, account: Account, period: Period, lines: Sequence[ChargeLine]) -> list[dict[str, Any]]:
-    """Daily quantities of the account's pool for the metrics that are drawn, in display units."""
-    candidates = [line for line in lines if line.kind == USAGE and line.metric_id is not None and line.quantity]
+def charted_lines(lines: Sequence[ChargeLine]) -> list[ChargeLine]:
+    """The usage lines that are drawn, most telling first."""
+    candidates = [line for line in lines if line.kind == USAGE and line.quantity]
     candidates.sort(key=lambda line: (line.included is None, -line.amount, -(line.quantity or 0)))
-    chosen = [line for line in candidates[:CHARTED] if line.metric_id is not None]
-    metrics = list(Metric.objects.filter(pk__in=[line.metric_id for line in chosen]))
-    if not metrics:
-        return []
-    usage = account_usage(account=account, period=period, metrics=metrics)
-    contracted = {line.metric_id for line in lines if line.kind == CONTRACTED}
-    return [
-        {
-            "metric": used.metric.key,
-            "name": used.metric.name,
-            "unit": used.metric.unit,
-            "included": None if line.included is None else f"{line.included:f}",
-            "terms": "contracted" if line.metric_id in contracted else "included",
-            "days": [
-                [day.isoformat(), f"{shown_quantity(quantity, unit_size=used.metric.unit_size):f}"]
-                for day, quantity in used.pool_days
-            ],
-        }
-        for line in chosen
-        if (used := usage[line.metric_id or 0]) and line.kind != SEATS
-    ]
+    return candidates[:CHARTED]
+
+
+def chart_facts(line: ChargeLine, lines: Sequence[ChargeLine], days: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """A chart as frozen; `days` are [ISO date, quantity] of the account's pool in display units, those without usage
+    may be missing."""
+    is_contracted = any(other.kind == CONTRACTED and other.metric_id == line.metric_id for other in lines)
+    return {
+        "name": line.description,
+        "included": None if line.included is None else plain_quantity(line.included),
+        "terms": "contracted" if is_contracted else "included",
+        "days": [list(day) for day in days],
+    }

@@ -1,0 +1,237 @@
+"""Writing documents: lines, ledger, audit and dispatch first, the number last, all in the caller's transaction (spec
+5.6, 5.8; Data 9). Many documents are written with as many statements as one."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection
+from django_q.tasks import async_task
+
+from billing import signals
+from billing.charges import SEATS, USAGE, ZERO, ChargeLine
+from billing.models import BilledUsage, Invoice, InvoiceDispatch, InvoiceLine
+from billing.money import round_money
+from billing.services.numbers import document_number, take_numbers
+from usage.faultpoints import reach
+from usage.models import Account, AuditEntry, Period
+from usage.services.audit import Actor
+
+ADJUSTMENT = str(InvoiceLine.Kind.ADJUSTMENT)
+CREDIT = str(InvoiceLine.Kind.CREDIT)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """A line and the usage it bills: of the period `usage_period`, received in (`previous_cut_at`, `cut_at`]."""
+
+    line: ChargeLine
+    usage_period: datetime | None = None
+    previous_cut_at: datetime | None = None
+    cut_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """A document that is about to be issued. `issued_on` is a local day; `frozen` holds what is printed beside the
+    lines; `subtotal` and `tax` are rounded and belong to the lines."""
+
+    account: Account
+    period: Period
+    issued_at: datetime
+    issued_on: date
+    cut_at: datetime
+    previous_cut_at: datetime | None
+    lines: Sequence[DraftLine]
+    names: dict[int, str]
+    subtotal: Decimal
+    tax: Decimal
+    payment_days: int
+    frozen: dict[str, Any] = field(default_factory=dict)
+    reason: str = Invoice.Reason.REGULAR
+    corrects: Invoice | None = None
+    is_credit_note: bool = False
+    note: str = ""  # why, for the audit trail
+
+
+def subtotal_of(lines: Iterable[DraftLine], currency: str) -> Decimal:
+    """The sum of the lines, with the currency's decimals."""
+    return sum((each.line.amount for each in lines), start=round_money(ZERO, currency))
+
+
+def issue_documents(drafts: Sequence[Draft], *, by: Actor) -> list[Invoice]:
+    """Issue documents and the wish to send them; the invoices in the order given, numbered in that order.
+
+    A constant number of statements. Must run inside the transaction that holds the accounts' locks.
+    """
+    if not drafts:
+        return []
+    ids = [uuid.uuid4() for _ in drafts]
+    _write_lines(drafts, ids)
+    reach("closing.after_lines")
+    invoices = _numbered(drafts, ids)
+    reach("closing.after_number")
+    _copy(Invoice, [[getattr(invoice, column.attname) for column in _columns(Invoice)] for invoice in invoices])
+    _write_dispatches(invoices)
+    _write_audit(drafts, invoices, by)
+    for invoice in invoices:
+        signals.invoice_issued.send(Invoice, invoice_id=invoice.pk)
+    # A queue row, which commits with the documents.
+    async_task("billing.jobs.render_documents", [str(invoice.pk) for invoice in invoices])
+    return invoices
+
+
+def _write_lines(drafts: Sequence[Draft], ids: Sequence[uuid.UUID]) -> None:
+    line_ids = iter(_take_ids(InvoiceLine, sum(len(draft.lines) for draft in drafts)))
+    lines: list[list[Any]] = []
+    ledger: list[list[Any]] = []
+    for draft, invoice_id in zip(drafts, ids, strict=True):
+        account_id = draft.account.pk
+        for position, each in enumerate(draft.lines, start=1):
+            line, line_id = each.line, next(line_ids)
+            lines.append(_line_values(line_id, invoice_id, account_id, position, each, draft.names))
+            ledger += [
+                [line_id, account_id, workspace_id, line.metric_id, each.usage_period, quantity]
+                for workspace_id, quantity in line.ledger
+                if quantity != 0
+            ]
+    _copy(InvoiceLine, lines)
+    _copy(BilledUsage, ledger, without_id=True)
+
+
+def _line_values(
+    line_id: int, invoice_id: uuid.UUID, account_id: int, position: int, each: DraftLine, names: dict[int, str]
+) -> list[Any]:
+    """In the order of the model's columns."""
+    line = each.line
+    detail = line.detail
+    if line.workspaces:
+        workspaces = [
+            {"id": workspace_id, "name": names.get(workspace_id, ""), "quantity": f"{quantity:f}"}
+            for workspace_id, quantity in line.workspaces
+        ]
+        detail = {**detail, "workspaces": workspaces}
+    return [
+        *(line_id, invoice_id, account_id, position, line.kind, line.description[:300], line.metric_id),
+        *(each.usage_period, line.quantity, line.included, line.overage, line.unit_price, line.amount),
+        *(each.previous_cut_at, each.cut_at, _json(detail)),
+    ]
+
+
+def _numbered(drafts: Sequence[Draft], ids: Sequence[uuid.UUID]) -> list[Invoice]:
+    """The invoices with their numbers: of one series a year of issue, in the order of the drafts."""
+    issuer, prefix = settings.ISSUER["key"], settings.ISSUER["number_prefix"]
+    count: dict[int, int] = defaultdict(int)
+    for draft in drafts:
+        count[draft.issued_on.year] += 1
+    # Years in order, so that two who issue over a new year's night never wait for each other.
+    sequences = {year: iter(take_numbers(issuer=issuer, year=year, count=count[year])) for year in sorted(count)}
+    invoices = []
+    for draft, invoice_id in zip(drafts, ids, strict=True):
+        year = draft.issued_on.year
+        sequence = next(sequences[year])
+        invoice = Invoice(
+            id=invoice_id,
+            account_id=draft.account.pk,
+            document_type=Invoice.DocumentType.CREDIT_NOTE if draft.is_credit_note else Invoice.DocumentType.INVOICE,
+            reason=draft.reason,
+            corrects=draft.corrects,
+            issuer=issuer,
+            year=year,
+            sequence=sequence,
+            number=document_number(prefix=prefix, year=year, sequence=sequence),
+            period=draft.period.starts_at,
+            period_ends_at=draft.period.ends_at,
+            issued_at=draft.issued_at,
+            issued_on=draft.issued_on,
+            due_on=draft.issued_on + timedelta(days=draft.payment_days),
+            cut_at=draft.cut_at,
+            previous_cut_at=draft.previous_cut_at,
+            currency=draft.account.currency,
+            subtotal=draft.subtotal,
+            tax=draft.tax,
+            total=draft.subtotal + draft.tax,
+            frozen=draft.frozen,
+        )
+        invoices.append(invoice)
+    return invoices
+
+
+def _write_dispatches(invoices: Sequence[Invoice]) -> None:
+    ids = [invoice.pk for invoice in invoices]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO billing_invoicedispatch (invoice_id, reason)"
+            " SELECT x.id, %s FROM unnest(%s::uuid[]) WITH ORDINALITY AS x(id, n) ORDER BY x.n",
+            [str(InvoiceDispatch.Reason.ISSUED), ids],
+        )
+
+
+def _write_audit(drafts: Sequence[Draft], invoices: Sequence[Invoice], by: Actor) -> None:
+    """As `usage.services.audit.record`, for all documents at once."""
+    AuditEntry.objects.bulk_create(
+        AuditEntry(
+            actor=by.user,
+            actor_name=by.name[:254],
+            how=by.how,
+            account_id=draft.account.pk,
+            action="invoice.issued",
+            subject=invoice.number,
+            after={
+                "reason": invoice.reason,
+                "period": invoice.period,
+                "total": str(invoice.total),
+                "currency": invoice.currency,
+                **({"corrects": draft.corrects.number} if draft.corrects else {}),
+            },
+            reason=draft.note,
+        )
+        for draft, invoice in zip(drafts, invoices, strict=True)
+    )
+
+
+def bills_usage(line: ChargeLine) -> bool:
+    """True for lines that have ledger rows, and so a period whose usage they bill."""
+    return line.kind in (USAGE, SEATS, ADJUSTMENT)
+
+
+def _columns(model: Any) -> list[Any]:
+    return list(model._meta.concrete_fields)
+
+
+def _take_ids(model: Any, count: int) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            [model._meta.db_table, count],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _copy(model: Any, rows: Sequence[Sequence[Any]], *, without_id: bool = False) -> None:
+    """Store rows of values in the order of the model's columns."""
+    if not rows:
+        return
+    fields = [column for column in _columns(model) if not (without_id and column.primary_key)]
+    names = ", ".join(column.column for column in fields)
+    encoded = [index for index, column in enumerate(fields) if column.get_internal_type() == "JSONField"]
+    with connection.cursor() as cursor, cursor.copy(f"COPY {model._meta.db_table} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            values = list(row)
+            for index in encoded:
+                if not isinstance(values[index], str):
+                    values[index] = _json(values[index])
+            copy.write_row(values)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, cls=DjangoJSONEncoder)

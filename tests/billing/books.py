@@ -1,0 +1,75 @@
+"""Accounts with plans and usage, closed by the real services: what the tests of invoices begin with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from billing.models import AddOn, BilledUsage, BillingProfile, Invoice, InvoiceLine, Plan
+from billing.services.closing import close_period
+from billing.services.subscriptions import start_subscription
+from tests.factories import BY, make_account
+from usage.clocks import Clock
+from usage.models import Account, UsageTotal
+
+JUNE = datetime(2026, 6, 1, tzinfo=UTC)
+JULY = datetime(2026, 7, 1, tzinfo=UTC)
+AUGUST = datetime(2026, 8, 1, tzinfo=UTC)
+SEPTEMBER = datetime(2026, 9, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def plan(key: str) -> Plan:
+    return Plan.objects.filter(key=key).latest("version")
+
+
+def at(moment: datetime) -> Clock:
+    """A clock that stands at `moment`."""
+    return lambda: moment
+
+
+def subscribed(plan_key: str = "starter", /, *, add_ons: tuple[str, ...] = (), **options: Any) -> Account:
+    """An account with that plan from its first period on."""
+    account = make_account(**options)
+    period = account.periods.earliest("starts_at").starts_at
+    start_subscription(
+        account=account, plan=plan(plan_key), period=period, add_ons=list(AddOn.objects.filter(key__in=add_ons)), by=BY
+    )
+    return account
+
+
+def profile(account: Account, **fields: Any) -> BillingProfile:
+    return BillingProfile.objects.update_or_create(account=account, defaults=fields)[0]
+
+
+def close(account: Account, period: datetime = JUNE, *, now: datetime | None = None) -> Invoice:
+    """The invoice of a period, closed an hour after the end of a month."""
+    moment = now or (period + timedelta(days=32)).replace(day=1) + HOUR
+    invoice = close_period(account_id=account.pk, period=period, clock=at(moment), by=BY)
+    assert invoice is not None
+    return Invoice.objects.get(pk=invoice.pk)
+
+
+def line(invoice: Invoice, metric_key: str, kind: str = "usage") -> InvoiceLine:
+    return invoice.lines.get(metric__key=metric_key, kind=kind)
+
+
+def lines(invoice: Invoice) -> list[tuple[str, str, Decimal]]:
+    """(kind, description, amount) of the lines that cost or give something."""
+    return [(row.kind, row.description, row.amount) for row in invoice.lines.all() if row.amount]
+
+
+def unbilled(account: Account) -> dict[tuple[str, str, datetime], Decimal]:
+    """total − Σ billed by (workspace, metric, period), where it is not 0."""
+    left: dict[tuple[str, str, datetime], Decimal] = {}
+    for total in UsageTotal.objects.filter(account=account).select_related("workspace", "metric"):
+        key = (total.workspace.key, total.metric.key, total.period)
+        left[key] = left.get(key, Decimal(0)) + total.quantity
+    for row in BilledUsage.objects.filter(account=account).select_related("workspace", "metric"):
+        if row.metric.kind == "level":
+            continue
+        key = (row.workspace.key, row.metric.key, row.period)
+        left[key] = left.get(key, Decimal(0)) - row.quantity
+    return {key: quantity for key, quantity in left.items() if quantity}
