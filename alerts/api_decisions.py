@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from alerts.services.decisions import Message
 from alerts.services.decisions import route as decide
-from usage.api_auth import clock_for, require_workspace
+from usage.api_auth import bearer, clock_for, workspace_of
 
 router = Router(tags=["decisions"])
 
@@ -43,6 +43,7 @@ class RouteAnswer(Schema):
 
 @router.post(
     "/workspaces/{key}/route",
+    auth=bearer("decide"),
     response=RouteAnswer,
     exclude_unset=True,
     summary="Ask who answers a customer's message",
@@ -53,7 +54,7 @@ def route(request: HttpRequest, key: str, payload: RouteQuestion) -> dict[str, A
     After the limit, a new conversation and the next customer message of one in progress are answered `handover`, later
     messages of those `inbox`. Scope `decide`.
     """
-    _, workspace = require_workspace(request, key, "decide")
+    workspace = workspace_of(request)
     decision = decide(
         account_id=workspace.account_id,
         workspace_id=workspace.id,
