@@ -139,7 +139,10 @@ def _in_shape(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespon
             return problem(
                 status=400, code="bad_request", title=BadRequest.title, detail="The query contains a NUL character."
             )
-        response = view(request, *args, **kwargs)
+        try:
+            response = view(request, *args, **kwargs)
+        except Http404:
+            return missing(request)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             refusal = problem(
                 status=405, code="method_not_allowed", title="Not allowed", detail=f"Use {response.headers['Allow']}."

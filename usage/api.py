@@ -14,6 +14,7 @@ from usage.api_auth import bearer, caller_of
 from usage.clocks import account_clock
 from usage.errors import BadRequest
 from usage.events import ParsedEvent, Rejection, parse_events
+from usage.services.api_keys import Caller
 from usage.services.ingest import IngestResult, in_order, ingest
 from usage.sql import prepared
 
@@ -115,7 +116,7 @@ def ingest_events(request: HttpRequest) -> HttpResponse:
         raise BadRequest(error.reason, code=error.code, status=error.status) from None
     events, rejected = parse_events(sent.sent, is_suspect=sent.is_suspect)
     result = IngestResult(rejected=[*sent.rejected, *rejected])
-    for account_id, is_sandbox, part in _by_account(caller_of(request).account_id, events, result):
+    for account_id, is_sandbox, part in _by_account(caller_of(request), events, result):
         clock = account_clock(account_id=account_id, is_sandbox=is_sandbox)
         result.add(ingest(account_id=account_id, events=part, clock=clock))
     if not result.rejected and _wants_minimal(request):
@@ -152,16 +153,13 @@ SELECT w.key, a.id, a.is_sandbox FROM usage_workspace w JOIN usage_account a ON 
 
 
 def _by_account(
-    account_id: int | None, events: list[ParsedEvent], result: IngestResult
+    caller: Caller, events: list[ParsedEvent], result: IngestResult
 ) -> list[tuple[int, bool, list[ParsedEvent]]]:
-    """The events of each account, which get a transaction of their own. Subjects that this caller may not see are
-    rejected like those that do not exist (spec 1.5)."""
-    subjects = {event.subject for event in events}
-    places = {
-        key: (owner, is_sandbox)
-        for key, owner, is_sandbox in prepared(_ACCOUNTS, [list(subjects)])
-        if account_id is None or owner == account_id
-    }
+    """The events of each account, which get a transaction of their own (spec 2.3)."""
+    if caller.account_id is not None:
+        return [(caller.account_id, caller.is_sandbox, events)]
+    subjects = list({event.subject for event in events})
+    places = {key: (owner, is_sandbox) for key, owner, is_sandbox in prepared(_ACCOUNTS, [subjects])}
     parts: dict[tuple[int, bool], list[ParsedEvent]] = {}
     for event in events:
         place = places.get(event.subject)

@@ -113,7 +113,8 @@ def parse_time(value: Any, name: str, code: str = "invalid_attribute") -> dateti
     if value[17:19] == "60":
         raise Flaw(code, name, f"{name} is a leap second, which no clock here can hold; send the second before it")
     try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        moment = datetime.fromisoformat(value.upper())
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Flaw(code, name, f"{name} is no moment of the calendar (years 1 to 9999)") from None
 
@@ -130,7 +131,7 @@ class MetricRule:
 
     def matches(self, data: Mapping[str, Any]) -> bool:
         """Whether the event's data has the values that the metric asks for, of the same JSON type."""
-        return all(
+        return not self.filters or all(
             name in data and strict_json.canonical(data[name]) == strict_json.canonical(wanted)
             for name, wanted in self.filters.items()
         )

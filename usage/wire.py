@@ -75,7 +75,7 @@ _DUMPERS: Final = [
 
 
 def register(adapters: AdaptersMap) -> None:
-    """Let a cursor send these arrays."""
+    """Let a connection send these arrays."""
     for array, dumper in _DUMPERS:
         adapters.register_dumper(array, dumper)
 
@@ -90,9 +90,10 @@ def bigints(values: Sequence[int]) -> BigintArray:
     return BigintArray.of(map(_bigint, values), len(values))  # type: ignore[no-any-return]
 
 
-def timestamps(values: Sequence[datetime]) -> TimestampArray:
-    """`timestamptz[]` from aware datetimes."""
-    return TimestampArray.of(map(_timestamp, values), len(values))  # type: ignore[no-any-return]
+def timestamps(values: Sequence[datetime], *, repeat: bool = False) -> TimestampArray:
+    """`timestamptz[]` from aware datetimes; `repeat`: a few of them stand in it many times."""
+    dump = _repeated_timestamp if repeat else _timestamp
+    return TimestampArray.of(map(dump, values), len(values))  # type: ignore[no-any-return]
 
 
 def dates(values: Sequence[date]) -> DateArray:
@@ -122,6 +123,9 @@ def _timestamp(value: datetime) -> bytes:
 
 
 # Few different values repeat all through a batch.
+_repeated_timestamp = lru_cache(maxsize=1024)(_timestamp)
+
+
 @lru_cache(maxsize=4096)
 def _bigint(value: int) -> bytes:
     return b"\x00\x00\x00\x08" + value.to_bytes(8, signed=True)

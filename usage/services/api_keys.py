@@ -25,13 +25,15 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A valid API key as one request sees it. `account_id` None: the operator's, for all accounts."""
+    """A valid API key as one request sees it. `account_id` None: the operator's, for all accounts. `is_sandbox` tells
+    whether the key's own account has a test clock."""
 
     key_id: int
     account_id: int | None
     name: str
     prefix: str
     scopes: frozenset[str]
+    is_sandbox: bool = False
 
     def actor(self) -> Actor:
         """This key in the audit trail."""
@@ -105,12 +107,12 @@ def revoke_api_key(*, key: ApiKey, now: datetime, by: Actor) -> ApiKey:
 
 
 _CALLER = """
-SELECT k.id, k.account_id, k.name, k.secret_hash, k.scopes, k.expires_at, k.revoked_at, k.last_used_on
-  FROM usage_apikey k WHERE k.prefix = %s
+SELECT k.id, k.account_id, k.name, k.secret_hash, k.scopes, k.expires_at, k.revoked_at, k.last_used_on, a.is_sandbox
+  FROM usage_apikey k LEFT JOIN usage_account a ON a.id = k.account_id WHERE k.prefix = %s
 """
 _CALLER_AND_WORKSPACE = """
 SELECT k.id, k.account_id, k.name, k.secret_hash, k.scopes, k.expires_at, k.revoked_at, k.last_used_on,
-       w.id, w.account_id, a.is_sandbox
+       a.is_sandbox, w.id, w.account_id
   FROM usage_apikey k
   LEFT JOIN usage_workspace w ON w.key = %s AND (k.account_id IS NULL OR w.account_id = k.account_id)
   LEFT JOIN usage_account a ON a.id = w.account_id
@@ -133,7 +135,7 @@ def authenticate_for(header: str | None, workspace_key: str, now: datetime) -> t
         return authenticate(header, now), None
     rows = prepared(_CALLER_AND_WORKSPACE, [workspace_key, prefix])
     caller = _caller(rows[0] if rows else None, prefix, secret, now)
-    workspace_id, account_id, is_sandbox = rows[0][8:]
+    is_sandbox, workspace_id, account_id = rows[0][8:]
     if workspace_id is None:
         return caller, None
     return caller, WorkspaceOfCall(id=workspace_id, key=workspace_key, account_id=account_id, is_sandbox=is_sandbox)
@@ -160,7 +162,7 @@ def _caller(row: tuple | None, prefix: str, secret: str, now: datetime) -> Calle
     is_right = hmac.compare_digest(stored, _hash(secret))
     if row is None or not is_right:
         raise Unauthorized
-    key_id, account_id, name, _, scopes, expires_at, revoked_at, last_used_on = row[:8]
+    key_id, account_id, name, _, scopes, expires_at, revoked_at, last_used_on, is_sandbox = row[:9]
     if (revoked_at is not None and revoked_at <= now) or (expires_at is not None and expires_at <= now):
         raise Unauthorized
     if last_used_on != now.date():
@@ -171,7 +173,14 @@ def _caller(row: tuple | None, prefix: str, secret: str, now: datetime) -> Calle
                 " WHERE id = %(id)s AND last_used_on IS DISTINCT FROM %(day)s",
                 {"day": now.date(), "id": key_id},
             )
-    return Caller(key_id=key_id, account_id=account_id, name=name, prefix=prefix, scopes=frozenset(scopes))
+    return Caller(
+        key_id=key_id,
+        account_id=account_id,
+        name=name,
+        prefix=prefix,
+        scopes=frozenset(scopes),
+        is_sandbox=account_id is not None and bool(is_sandbox),
+    )
 
 
 def _issue(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -21,7 +21,7 @@ from usage import wire
 from usage.clocks import Clock
 from usage.events import Flaw, MetricRule, ParsedEvent, Rejection, measure, parse_events
 from usage.faultpoints import reach
-from usage.periods import local_day
+from usage.periods import zone_of
 from usage.rounding import Increment
 from usage.services.locks import after_cut, lock_shared
 from usage.services.periods import extend_periods
@@ -32,6 +32,7 @@ from usage.sql import prepared
 MAX_AHEAD: Final = timedelta(minutes=5)
 TRIES: Final = 4  # the first and three repetitions
 _REPEATABLE: Final = {"40P01", "40001"}  # deadlock, serialization failure
+_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -112,6 +113,7 @@ class _Context:
     ended_at: datetime | None = None
     workspaces: dict[str, int] = field(default_factory=dict)
     rules: dict[str, list[MetricRule]] = field(default_factory=dict)
+    latest: datetime = _END_OF_TIME
     spans: list[_Span] = field(default_factory=list)
     has_all_spans: bool = False
 
@@ -177,6 +179,7 @@ def _ingest(account_id: int, events: Sequence[ParsedEvent], clock: Clock) -> Ing
     reach("ingest.after_lock")
     context = _context(account_id, events)
     received_at = after_cut(clock(), context.last_cut_at)
+    context.latest = received_at + MAX_AHEAD
     result = IngestResult()
     rows: dict[bytes, _Row] = {}
     again: list[ParsedEvent] = []
@@ -226,23 +229,28 @@ def _placed(event: ParsedEvent, context: _Context, received_at: datetime) -> _Ro
     """Where and how much the event counts. Raises Flaw."""
     workspace_id = context.workspaces.get(event.subject)
     if workspace_id is None:
-        raise Flaw("unknown_subject", "subject", "the account has no such workspace")
-    rule = next((rule for rule in context.rules.get(event.type, ()) if rule.matches(event.data)), None)
-    if rule is None:
+        raise Flaw("unknown_subject", "subject", "there is no such workspace")
+    for rule in context.rules.get(event.type, ()):
+        if rule.matches(event.data):
+            break
+    else:
         what = "data" if event.type in context.rules else "type"
         raise Flaw("unknown_type", "type", f"no metric counts events of this {what}")
     quantity, happened_at, named = measure(event, rule)
     occurred_at = received_at if happened_at is None else happened_at
-    if occurred_at > received_at + MAX_AHEAD:
+    if occurred_at > context.latest:
         raise Flaw("in_future", named, f"{named} is more than 5 minutes ahead")
     if context.ended_at is not None and occurred_at >= context.ended_at:
         raise Flaw("account_ended", named, "the account has ended before that")
     span = _span_at(context, occurred_at, named)
-    return _Row(event, workspace_id, rule, span, local_day(occurred_at, span.zone), quantity, occurred_at)
+    day = occurred_at.astimezone(zone_of(span.zone)).date()
+    return _Row(event, workspace_id, rule, span, day, quantity, occurred_at)
 
 
 def _span_at(context: _Context, at: datetime, named: str) -> _Span:
     spans = context.spans
+    if spans and spans[-1].starts_at <= at < spans[-1].ends_at:
+        return spans[-1]
     if not context.has_all_spans and (not spans or at < spans[0].starts_at):
         spans[:] = [_Span(*row) for row in prepared(_ALL_PERIODS, [context.account_id])]
         context.has_all_spans = True
@@ -270,11 +278,11 @@ def _store(account_id: int, rows: list[_Row], received_at: datetime, result: Ing
             "contents": wire.uuids([row.event.content for row in rows]),
             "workspaces": wire.bigints([row.workspace_id for row in rows]),
             "metrics": wire.bigints([row.rule.id for row in rows]),
-            "periods": wire.timestamps([row.period.starts_at for row in rows]),
+            "periods": wire.timestamps([row.period.starts_at for row in rows], repeat=True),
             "days": wire.dates([row.day for row in rows]),
             "quantities": wire.numerics([row.quantity for row in rows]),
             "occurred": wire.timestamps([row.occurred_at for row in rows]),
-            "received": wire.timestamps(received),
+            "received": wire.timestamps(received, repeat=True),
             "sources": wire.texts([row.event.source for row in rows]),
             "ids": wire.texts([row.event.id for row in rows]),
             "levels": wire.bigints([*{row.rule.id for row in levels}]),

@@ -1,0 +1,98 @@
+"""The API's front: every refusal has the same shape, whoever utters it (spec 10.5)."""
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+
+from tests.factories import bearer, make_account, make_key
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def key() -> str:
+    return make_key(make_account())
+
+
+def problem(response: Any) -> tuple[int, str]:
+    assert response.headers["Content-Type"] == "application/problem+json"
+    body = response.json()
+    assert set(body) >= {"type", "title", "status", "detail", "code"}
+    assert body["status"] == response.status_code
+    return body["status"], body["code"]
+
+
+def test_the_description_and_its_pages_are_served() -> None:
+    described = Client().get("/api/openapi.json").json()
+    assert "/api/v1/events" in described["paths"]
+    assert Client().get("/api/docs").status_code == 200
+
+
+def test_every_operation_demands_a_key_and_none_answers_without(key: str) -> None:
+    described = Client().get("/api/openapi.json").json()
+    for path, operations in described["paths"].items():
+        url = path.replace("{", "x").replace("}", "x")
+        for method, operation in operations.items():
+            assert operation.get("security"), (method, path)
+            response = Client().generic(method.upper(), url, "{}", content_type="application/json")
+            assert problem(response) == (401, "unauthorized"), (method, path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/", "/api/v2/events", "/api/v1/nothing", "/api/v1/workspaces/atlas", "/api/a%00b"]
+)
+def test_unknown_paths(key: str, path: str) -> None:
+    for method in ("GET", "POST"):
+        assert problem(Client().generic(method, path, headers=bearer(key))) == (404, "not_found")
+
+
+def test_unknown_methods(key: str) -> None:
+    response = Client().delete("/api/v1/events", headers=bearer(key))
+    assert problem(response) == (405, "method_not_allowed")
+
+
+def test_nul_characters_reach_no_query(key: str) -> None:
+    assert problem(Client().get("/api/v1/workspaces/a%00b/usage", headers=bearer(key))) == (404, "not_found")
+    assert problem(Client().get("/api/v1/workspaces/atlas/usage?at=%00", headers=bearer(key))) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["{", "[1", "NaN", '{"metric": "sms", "metric": "sms"}', '{"id": "\\u0000"}', '{"id": "\\ud800"}', "[" * 9000],
+)
+def test_bodies_that_cannot_be_read(key: str, body: str) -> None:
+    response = Client().post(
+        "/api/v1/workspaces/atlas/consume", body, content_type="application/json", headers=bearer(key)
+    )
+    assert problem(response) == (400, "bad_request")
+
+
+def test_a_value_that_is_not_possible_names_its_field(key: str) -> None:
+    response = Client().post(
+        "/api/v1/workspaces/atlas/consume",
+        {"metric": "sms", "quantity": -1, "id": "x"},
+        content_type="application/json",
+        headers=bearer(key),
+    )
+    assert problem(response)[0] == 422
+    assert response.json()["field"] == "quantity"
+
+
+def test_missing_and_foreign_workspaces_are_answered_alike(key: str) -> None:
+    make_account("other", workspaces=("cedar",))
+    foreign = Client().get("/api/v1/workspaces/cedar/usage", headers=bearer(key))
+    missing = Client().get("/api/v1/workspaces/nowhere/usage", headers=bearer(key))
+    assert problem(foreign) == problem(missing) == (404, "not_found")
+    assert foreign.content == missing.content
+
+
+def test_when_the_database_does_not_answer_the_sender_is_told_when_to_repeat(key: str) -> None:
+    def fail(execute: Any, sql: Any, *rest: Any) -> Any:
+        raise OperationalError("the database is away")
+
+    with connection.execute_wrapper(fail):
+        response = Client().get("/api/v1/workspaces/atlas/usage", headers=bearer(key))
+    assert problem(response) == (503, "database_unavailable")
+    assert int(response.headers["Retry-After"]) > 0
