@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STARTS_WITHIN = 30  # seconds
 
 
-def test_database_url() -> str:
+def database_url() -> str:
     """The address of the database that the running test uses, for other processes."""
     values = connection.settings_dict
     host = {name.lower(): str(values[name]) for name in ("HOST", "PORT") if values[name]}
@@ -41,7 +41,7 @@ class Server:
             self.port: int = free.getsockname()[1]
         self.workers = workers
         self.environment = os.environ | {
-            "DATABASE_URL": test_database_url(),
+            "DATABASE_URL": database_url(),
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "HEADROOM_VAR": str(settings.VAR),
             "LOG_LEVEL": "ERROR",

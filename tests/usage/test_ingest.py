@@ -13,6 +13,7 @@ from tests.factories import bearer, event, make_account, make_key, workspace
 from usage.models import Account, AccountClock, Metric, Period, UsageDay, UsageEvent, UsageLimit, UsageTotal
 from usage.services.accounts import end_account
 from usage.services.audit import Actor
+from usage.signals import totals_passed_level
 
 pytestmark = pytest.mark.django_db
 
@@ -370,3 +371,29 @@ def test_a_sandbox_account_counts_by_its_own_clock() -> None:
     response = send(key, event(subject="dune"), event(subject="dune", time="2026-03-05T10:05:01Z"))
     assert codes(response) == [(1, "in_future", "time")]
     assert UsageEvent.objects.get().received_at == now
+
+
+def test_only_a_total_that_passes_its_level_wakes_evaluation(key: str, settings: Any) -> None:
+    woken: list[int] = []
+
+    def note(account_id: int, **rest: Any) -> None:
+        woken.append(account_id)
+
+    totals_passed_level.connect(note)
+    try:
+        send(key, event(time="2026-06-15T12:00:00Z"), event("sms.message", time="2026-06-15T12:00:00Z"))
+        assert len(woken) == 1  # new totals: nobody has looked at them yet; once for the whole request
+        UsageTotal.objects.update(next_level=3)
+        send(key, event(time="2026-06-15T12:00:00Z"))
+        assert len(woken) == 1
+        send(key, event(time="2026-06-15T12:00:00Z"))
+        assert len(woken) == 2
+        send(key, event(time="2026-06-15T12:00:00Z"))
+        UsageTotal.objects.update(next_level=None)
+        send(key, *[event(time="2026-06-15T12:00:00Z") for _ in range(9)])
+        assert len(woken) == 2
+        settings.LIVE_EVALUATION = False
+        send(key, event("chat.message"))
+        assert len(woken) == 2
+    finally:
+        totals_passed_level.disconnect(note)

@@ -134,6 +134,7 @@ UNION ALL
 """
 _ALL_PERIODS = "SELECT starts_at, ends_at, zone FROM usage_period WHERE account_id = %s ORDER BY starts_at"
 
+# A total passes its level once: with its first event, or when this batch lifts it over what evaluation set.
 _STORE = """
 WITH ins AS (
     INSERT INTO usage_usageevent (account_id, key, content, workspace_id, metric_id, period, day, quantity, occurred_at,
@@ -146,20 +147,22 @@ WITH ins AS (
     RETURNING key, workspace_id, metric_id, period, day, quantity
 ), counted AS (
     SELECT * FROM ins WHERE metric_id <> ALL(%(levels)s::int8[])
+), added AS (
+    SELECT workspace_id, metric_id, period, sum(quantity) AS quantity FROM counted GROUP BY 1, 2, 3
 ), totals AS (
     INSERT INTO usage_usagetotal AS t (account_id, workspace_id, metric_id, period, quantity, quantity_in_time,
                                        reserved, hard_limit, seq, evaluated_seq, next_level, last_received_at)
-    SELECT %(account)s, c.workspace_id, c.metric_id, c.period, sum(c.quantity),
-           CASE WHEN c.period = ANY(%(closed)s::timestamptz[]) THEN 0 ELSE sum(c.quantity) END, 0,
+    SELECT %(account)s, a.workspace_id, a.metric_id, a.period, a.quantity,
+           CASE WHEN a.period = ANY(%(closed)s::timestamptz[]) THEN 0 ELSE a.quantity END, 0,
            (SELECT l.quantity FROM usage_usagelimit l
-             WHERE l.account_id = %(account)s AND l.workspace_id = c.workspace_id AND l.metric_id = c.metric_id
-               AND l.from_period <= c.period ORDER BY l.from_period DESC LIMIT 1),
+             WHERE l.account_id = %(account)s AND l.workspace_id = a.workspace_id AND l.metric_id = a.metric_id
+               AND l.from_period <= a.period ORDER BY l.from_period DESC LIMIT 1),
            1, 0, 0, %(received_at)s
-      FROM counted c GROUP BY c.workspace_id, c.metric_id, c.period ORDER BY c.workspace_id, c.metric_id, c.period
+      FROM added a ORDER BY a.workspace_id, a.metric_id, a.period
         ON CONFLICT (account_id, workspace_id, metric_id, period) DO UPDATE
        SET quantity = t.quantity + EXCLUDED.quantity, quantity_in_time = t.quantity_in_time + EXCLUDED.quantity_in_time,
            seq = t.seq + 1, last_received_at = greatest(t.last_received_at, EXCLUDED.last_received_at)
-    RETURNING coalesce(old.quantity, -1) < new.next_level AND new.quantity >= new.next_level AS is_passed
+    RETURNING t.workspace_id, t.metric_id, t.period, t.quantity, t.next_level, t.seq
 ), days AS (
     INSERT INTO usage_usageday AS d (account_id, workspace_id, metric_id, period, day, quantity)
     SELECT %(account)s, c.workspace_id, c.metric_id, c.period, c.day, sum(c.quantity)
@@ -168,7 +171,10 @@ WITH ins AS (
         ON CONFLICT (account_id, workspace_id, metric_id, period, day)
         DO UPDATE SET quantity = d.quantity + EXCLUDED.quantity
 )
-SELECT (SELECT coalesce(bool_or(is_passed), false) FROM totals), (SELECT count(*) FROM ins),
+SELECT (SELECT coalesce(bool_or(t.quantity >= t.next_level
+                               AND (t.seq = 1 OR t.quantity - a.quantity < t.next_level)), false)
+          FROM totals t JOIN added a USING (workspace_id, metric_id, period)),
+       (SELECT count(*) FROM ins),
        CASE WHEN (SELECT count(*) FROM ins) < %(n)s THEN (SELECT array_agg(key) FROM ins) END
 """
 _STORED = "SELECT key, content FROM usage_usageevent WHERE account_id = %s AND key = ANY(%s::uuid[])"
