@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -182,7 +183,9 @@ def play(story: Story, script: list[tuple[str, str, int]], *, is_calm: bool) -> 
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=int(os.environ.get("HEADROOM_INTERLEAVINGS", "12")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(script=steps)
 def test_any_interleaving_decides_what_a_single_evaluator_decides(
