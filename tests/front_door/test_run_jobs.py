@@ -30,7 +30,7 @@ def running_jobs(var: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DATABASE_URL": servers.test_database_url(),
+        "DATABASE_URL": servers.database_url(),
         "HEADROOM_VAR": str(var),
         "SECRET_KEY": "tests-only",
         "LOG_LEVEL": "CRITICAL",
