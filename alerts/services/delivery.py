@@ -26,6 +26,7 @@ from alerts.models import Delivery
 from alerts.services import webhooks
 from usage.clocks import Clock
 from usage.errors import Conflict
+from usage.faultpoints import reach
 from usage.services.audit import Actor, record
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ def _run(channel: str, send: Sending, *, done: Sent, clock: Clock, until: dateti
                 return
             error = _attempt(delivery, send, now=now, done=done)
             delivery.save(update_fields=["state", "attempts", "next_attempt_at", "last_error", "sent_at"])
+        reach("deliver.after_commit")
         if error is not None and error.is_receiver_away:
             if channel == Delivery.Channel.EMAIL:
                 return
@@ -115,8 +117,10 @@ def _claim(channel: str, *, now: datetime, away: list[int]) -> Delivery | None:
 def _attempt(delivery: Delivery, send: Sending, *, now: datetime, done: Sent) -> TryLater | None:
     """Send it and write on the row what came of it; the error when it must wait."""
     delivery.attempts += 1
+    reach("deliver.before_send")
     try:
         send(delivery, now)
+        reach("deliver.after_send")
     except Refused as refusal:
         delivery.state, delivery.last_error = Delivery.State.FAILED, str(refusal)[:2000]
         done.failed += 1

@@ -23,6 +23,7 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 from alerts.models import Firing, Notification
 from alerts.services import limit_states, spend
 from alerts.services.outbox import News, tell
+from usage.faultpoints import reach
 from usage.services.periods import open_period
 
 log = logging.getLogger(__name__)
@@ -227,6 +228,7 @@ def evaluate(
     done = Evaluated()
     for _ in range(REPEATS):
         done = done.plus(_evaluate_patiently(scope=scope, now=now))
+        reach("evaluate.after_commit")
         # Outside the evaluation's transaction, because opening takes the account's lock.
         for account_id in done.unopened:
             open_period(account_id=account_id, at=now)
@@ -276,14 +278,17 @@ def _evaluate_once(*, scope: Scope, now: datetime) -> Evaluated:
     with connection.cursor() as cursor:
         cursor.execute(_FIRE, params)
         fired = cursor.fetchall()
+    reach("evaluate.after_firings")
     news = _news_of(fired, now=now)
     spent = spend.tell_spend(params=scope.params, now=now) if scope.metric_id is None else spend.SpendTold()
     limit_firings, limit_news = limit_states.tell_transitions(params=scope.params, now=now)
     news += [*spent.news, *limit_news]
     tell(news, now=now)
+    reach("evaluate.after_messages")
     with connection.cursor() as cursor:
         cursor.execute(_SETTLE, params)
         row = cursor.fetchone()
+    reach("evaluate.before_commit")
     return Evaluated(len(fired) + spent.firings + limit_firings, len(news), row[0] if row else 0, spent.unopened)
 
 

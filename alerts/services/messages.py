@@ -20,7 +20,7 @@ from billing.models import PeriodTerms
 from billing.money import plain_money
 from billing.selectors.holdings import metric_terms
 from usage.formats import local_day, long_date, money, number, period_span, short_date, unit_price
-from usage.models import Account, Metric, Period, Workspace
+from usage.models import Account, AuditEntry, Metric, Period, Workspace
 from usage.rounding import plain_quantity, shown_quantity
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Surroundings:
     metrics: dict[int, Metric]
     periods: dict[tuple[int, datetime], Period]
     terms: dict[tuple[int, int], list[PeriodTerms]]
+    limit_changes: dict[tuple[int, str], AuditEntry]
 
     def terms_of(self, item: News) -> PeriodTerms | None:
         """The terms of the item's metric in its period."""
@@ -68,7 +69,7 @@ class Surroundings:
 
 
 def surroundings_of(news: Sequence[News]) -> Surroundings:
-    """Load everything that the messages need, in at most five queries."""
+    """Load everything that the messages need, in at most six queries."""
     account_ids = {item.account_id for item in news}
     starts = {item.period for item in news}
     periods = Period.objects.select_related("account").filter(account__in=account_ids, starts_at__in=starts)
@@ -84,7 +85,15 @@ def surroundings_of(news: Sequence[News]) -> Surroundings:
         )
         for row in rows.order_by("from_period"):
             terms.setdefault((row.account_id, row.metric_id), []).append(row)
+    limit_changes: dict[tuple[int, str], AuditEntry] = {}
+    if any(item.kind == Kind.LIMIT_REACHED for item in news):
+        changes = AuditEntry.objects.filter(
+            action="limit.changed", workspace__in={item.workspace_id for item in news if item.workspace_id}
+        ).select_related("actor")
+        for entry in changes.order_by("workspace_id", "subject", "-at", "-id").distinct("workspace_id", "subject"):
+            limit_changes[entry.workspace_id or 0, entry.subject] = entry
     return Surroundings(
+        limit_changes=limit_changes,
         accounts={period.account_id: period.account for period in by_start.values()},
         workspaces={workspace.pk: workspace for workspace in workspaces},
         first_workspaces=firsts,
@@ -127,6 +136,8 @@ def words_of(item: News, around: Surroundings) -> Words:
         elif item.kind == Kind.PLAN_ALERT:
             title, body = _plan_words(item, metric, around.terms_of(item), account.currency, context)
         else:
+            change = around.limit_changes.get((item.workspace_id or 0, metric.key))
+            context["set_by"] = _setter_of(change, period.zone, item.at) if change else ""
             title, body = _limit_words(item, metric, workspace, period, context)
     return Words(
         title=title,
@@ -241,6 +252,12 @@ def _spend_words(item: News, context: dict[str, Any]) -> tuple[str, str]:
         f"Charges reached {what}",
         f"{context['quantity']} of {context['threshold']} so far. Alerts never switch anything off.",
     )
+
+
+def _setter_of(change: AuditEntry, zone: str, at: datetime) -> str:
+    """“Ada Moreno on 2 November 2026”; without the day where the account's clock lies behind the trail's."""
+    name = change.actor.get_full_name() if change.actor else change.actor_name
+    return f"{name} on {long_date(local_day(change.at, zone))}" if change.at <= at else name
 
 
 def _limit_words(

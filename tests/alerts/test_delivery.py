@@ -220,6 +220,7 @@ def test_the_limit_mail_says_what_stops_and_when_it_is_on_again(story: Story, po
     assert "2 of 2 resolutions" in text
     assert "handover steps" in text
     assert "Telephony charges are billed separately" in text
+    assert "The limit was set by manage.py tests." in text
 
 
 def test_every_message_that_will_be_sent_can_be_read_before(told: Story) -> None:
