@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.decorators.csrf import csrf_exempt
@@ -21,7 +21,7 @@ from ninja.parser import Parser
 import alerts.api
 import billing.api
 import usage.api
-from config.web import RETRY_AFTER
+from config.web import RETRY_AFTER, problem
 from usage import strict_json
 from usage.errors import BadRequest, HeadroomError, InvalidInput
 
@@ -55,25 +55,16 @@ for _room in (usage.api, billing.api, alerts.api):
     api.add_router("/v1", _room.router)
 
 
-def problem(
-    *, status: int, code: str, title: str, detail: str, field: str | None = None, **members: Any
-) -> JsonResponse:
-    """An `application/problem+json` answer; `members` are further parts of the body."""
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    if field is not None:
-        body["field"] = field
-    response = JsonResponse(body | members, status=status, content_type="application/problem+json")
-    if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
-    return response
-
-
 @api.exception_handler(HeadroomError)
 def refused(request: HttpRequest, error: HeadroomError) -> HttpResponse:
     return problem(
-        status=error.status, code=error.code, title=error.title, detail=error.detail, field=error.field, **error.extra
+        status=error.status,
+        code=error.code,
+        title=error.title,
+        detail=error.detail,
+        field=error.field,
+        headers={"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None,
+        **error.extra,
     )
 
 
@@ -125,6 +116,7 @@ def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
         code="database_unavailable",
         title="Try again in a moment",
         detail="Nothing was stored; repeat the request.",
+        headers={"Retry-After": str(RETRY_AFTER)},
     )
 
 
@@ -144,11 +136,14 @@ def _in_shape(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespon
         except Http404:
             return missing(request)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            refusal = problem(
-                status=405, code="method_not_allowed", title="Not allowed", detail=f"Use {response.headers['Allow']}."
+            allowed = response.headers["Allow"]
+            return problem(
+                status=405,
+                code="method_not_allowed",
+                title="Not allowed",
+                detail=f"Use {allowed}.",
+                headers={"Allow": allowed},
             )
-            refusal.headers["Allow"] = response.headers["Allow"]
-            return refusal
         return response
 
     return shaped

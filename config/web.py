@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -61,12 +62,24 @@ def saved(*, message: str, events: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def problem(
-    *, status: int, code: str, title: str, detail: str = "", headers: Mapping[str, str] | None = None
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str = "",
+    field: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
 ) -> HttpResponse:
-    """An `application/problem+json` answer (spec 10.5)."""
-    body = {"type": "about:blank", "status": status, "code": code, "title": title, "detail": detail}
+    """An `application/problem+json` answer (spec 10.5); `field` is the input at fault, `members` more of the body."""
+    body: dict[str, Any] = {"type": "about:blank", "status": status, "code": code, "title": title, "detail": detail}
+    if field is not None:
+        body["field"] = field
     return HttpResponse(
-        json.dumps(body), status=status, content_type="application/problem+json", headers=dict(headers or {})
+        json.dumps(body | members, cls=DjangoJSONEncoder),
+        status=status,
+        content_type="application/problem+json",
+        headers=dict(headers or {}),
     )
 
 

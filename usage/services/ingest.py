@@ -175,9 +175,11 @@ SELECT (SELECT coalesce(bool_or(t.quantity >= t.next_level
                                AND (t.seq = 1 OR t.quantity - a.quantity < t.next_level)), false)
           FROM totals t JOIN added a USING (workspace_id, metric_id, period)),
        (SELECT count(*) FROM ins),
-       CASE WHEN (SELECT count(*) FROM ins) < %(n)s THEN (SELECT array_agg(key) FROM ins) END
+       CASE WHEN (SELECT count(*) FROM ins) < %(n)s THEN (SELECT array_agg(uuid_send(key)) FROM ins) END
 """
-_STORED = "SELECT key, content FROM usage_usageevent WHERE account_id = %s AND key = ANY(%s::uuid[])"
+_STORED = """
+SELECT uuid_send(key), uuid_send(content) FROM usage_usageevent WHERE account_id = %s AND key = ANY(%s::uuid[])
+"""
 
 
 def _ingest(account_id: int, events: Sequence[ParsedEvent], clock: Clock) -> IngestResult:
@@ -300,7 +302,7 @@ def _store(account_id: int, rows: list[_Row], received_at: datetime, result: Ing
     contents = {row.event.key: row.event.content for row in rows}
     result.accepted = count
     if count < len(rows):
-        new = {key.bytes for key in stored_keys or ()}
+        new = set(stored_keys or ())
         old = [row.event for row in rows if row.event.key not in new]
         contents |= _stored(account_id, [event.key for event in old])
         for event in old:
@@ -326,8 +328,7 @@ def _received(rows: list[_Row], levels: list[_Row], received_at: datetime) -> li
 
 
 def _stored(account_id: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    rows = prepared(_STORED, [account_id, wire.uuids(keys)])
-    return {key.bytes: content.bytes for key, content in rows}
+    return dict(prepared(_STORED, [account_id, wire.uuids(keys)]))
 
 
 def _judge_again(event: ParsedEvent, content: bytes, result: IngestResult) -> None:
