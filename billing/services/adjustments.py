@@ -56,9 +56,9 @@ def billed_quantities(*, account: Account, period: datetime) -> dict[tuple[int, 
 def billed_so_far(*, account: Account, period: datetime) -> dict[int, Billed]:
     """What the lines that bill a period's usage come to, by metric id. A line of a cancelled document and the one that
     takes it back cancel out in the sum; neither says up to when the usage stands billed."""
-    reissues = Invoice.objects.filter(corrects=OuterRef("invoice"), reason=Invoice.Reason.REISSUE)
+    cancelling = Invoice.objects.filter(corrects=OuterRef("invoice"), frozen__cancels=True)
     lines = InvoiceLine.objects.filter(account=account, usage_period=period)
-    in_force: Any = ~Q(invoice__reason=Invoice.Reason.CREDIT) & ~Exists(reissues)
+    in_force: Any = ~Q(invoice__reason=Invoice.Reason.CREDIT) & ~Exists(cancelling)
     sums = {"billed": Sum("amount"), "until": Max("cut_at", filter=in_force)}
     rows = lines.values_list("metric_id").annotate(**sums).order_by()
     return {metric_id or 0: Billed(amount, cut_at) for metric_id, amount, cut_at in rows}
