@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from config import devpg
+
 ROOT = Path(__file__).resolve().parent
 WITHOUT_DATABASE = {"check", "collectstatic", "help", "makemessages", "test", "version", "--help", "--version", "-h"}
 
@@ -13,8 +15,6 @@ WITHOUT_DATABASE = {"check", "collectstatic", "help", "makemessages", "test", "v
 def database() -> contextlib.AbstractContextManager[None]:
     """The embedded server for as long as the command runs, unless DATABASE_URL names another or nobody needs one."""
     from django.conf import settings
-
-    from config import devpg
 
     if settings.DATABASE_URL or not sys.argv[1:] or sys.argv[1] in WITHOUT_DATABASE:
         return contextlib.nullcontext()
@@ -32,8 +32,11 @@ def main() -> None:
         if python.exists() and Path(sys.prefix).resolve() != python.parent.parent:
             os.execv(python, [str(python), *sys.argv])  # noqa: S606 - no shell is wanted
         raise SystemExit("Django is not installed here: run bin/setup first.") from None
-    with database():
-        execute_from_command_line(sys.argv)
+    try:
+        with database():
+            execute_from_command_line(sys.argv)
+    except devpg.DevpgError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ ensure_venv() { # ensure_venv base|dev: dev contains base
     "$python" -m venv --clear .venv
   fi
   say "Installing requirements/$1.txt"
-  .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
+  .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --only-binary :all: --no-compile \
     -r "requirements/$1.txt"
   echo "$wanted" >".venv/.stamp-$1"
 }

@@ -17,6 +17,7 @@ FOREVER = datetime(2000, 1, 1, tzinfo=UTC)  # the slot of something that happens
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # a start must not wait for checks that every build has made
     help = "Migrate, make the cache table, collect static files; with --demo load the demo once in a database's life."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

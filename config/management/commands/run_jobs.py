@@ -31,6 +31,7 @@ LONGEST_JOB = int(str(settings.Q_CLUSTER["timeout"]))  # seconds
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # a start must not wait for checks that every build has made
     help = "Run the background jobs: a cluster of workers under a watch that starts a new one when it dies or hangs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -106,6 +107,7 @@ class _Watch:
             processes.stop(self.cluster, patience=1 if self.is_database_lost else 5)
         sync_schedules(now=timezone.now())
         self._hand_back_tasks()
+        Heartbeat.objects.filter(beat_at__lt=Now() - timedelta(days=1)).delete()  # of machines that are gone
         Heartbeat.objects.update_or_create(name=self.name, defaults={"beat_at": Now()})
         self.cluster = processes.start(
             [sys.executable, "-m", "config.cluster"], mark=self.mark, environment={"HEADROOM_CLUSTER": self.name}
