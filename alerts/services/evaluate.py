@@ -127,6 +127,11 @@ _FIRED_PLAN = """EXISTS (
      WHERE f.account_id = o.account_id AND f.rule = 'plan_alert' AND f.workspace_id IS NULL
        AND f.metric_id = o.metric_id AND f.period = o.period AND f.level = o.level AND f.threshold = o.threshold)"""
 
+# The planner cannot know how many rows a common table expression gives. For all accounts at once, and for that
+# transaction alone, joins are made in memory: by hash, where it would have guessed few rows and compared every one with
+# every other.
+_FOR_ALL = "SET LOCAL work_mem = '64MB'; SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off"
+
 # Inserted in one order everywhere, so that two evaluations never wait for each other in a circle.
 _FIRE = f"""
 WITH {_TOTALS} {_OWN_LEVELS} {_PLAN_LEVELS}
@@ -276,7 +281,12 @@ def _evaluate_patiently(*, scope: Scope, now: datetime) -> Evaluated:
 def _evaluate_once(*, scope: Scope, now: datetime) -> Evaluated:
     params = {**scope.params, "now": now}
     with connection.cursor() as cursor:
-        cursor.execute(_FIRE, params)
+        if scope.account_ids is None:
+            cursor.execute(f"{_FOR_ALL}; {_FIRE}", params)
+            while cursor.nextset():
+                pass  # the answers of SET; the last one is the query's
+        else:
+            cursor.execute(_FIRE, params)
         fired = cursor.fetchall()
     reach("evaluate.after_firings")
     news = _news_of(fired, now=now)
