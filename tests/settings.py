@@ -1,11 +1,15 @@
 """The product's own settings, with what a test process cannot use replaced."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 os.environ.setdefault("SECRET_KEY", "tests-only")
-# Two runs on one machine never share files.
-os.environ.setdefault("HEADROOM_VAR", tempfile.mkdtemp(prefix="headroom-tests-"))
+if "HEADROOM_VAR" not in os.environ:
+    # Two runs on one machine never share files, and a run leaves none.
+    os.environ["HEADROOM_VAR"] = tempfile.mkdtemp(prefix="headroom-tests-")
+    atexit.register(shutil.rmtree, os.environ["HEADROOM_VAR"], ignore_errors=True)
 
 from config.settings import *  # noqa: F403
 from config.settings import STORAGES
