@@ -30,7 +30,7 @@ INSTALLED_APPS = [
     "alerts",
     "billing",
     "usage",
-    "django.contrib.admin",
+    "config.admin_config.HeadroomAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -139,6 +139,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024  # the API answers 413 itself, we
 # --- Words and numbers ---
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
+DATE_FORMAT = "j M Y"
+DATETIME_FORMAT = "j M Y, H:i"
+TIME_FORMAT = "H:i"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
@@ -205,6 +208,8 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+        "factur-x": {"level": "WARNING"},
+        "factur-x": {"level": "WARNING"},
         "fontTools": {"level": "WARNING"},
         "weasyprint": {"level": "ERROR"},
         "axes": {"level": "WARNING"},

@@ -209,6 +209,23 @@ def set_teammate_flags(
     return teammate
 
 
+@transaction.atomic
+def remove_teammate(*, teammate: Teammate, by: Actor) -> None:
+    """Take somebody out of a workspace; removing twice is once. A billing contact that was this teammate stays one."""
+    deleted, _ = Teammate.objects.filter(pk=teammate.pk).delete()
+    if deleted:
+        workspace = teammate.workspace
+        record(
+            by=by,
+            action="teammate.removed",
+            subject=teammate.user.email,
+            account=workspace.account_id,
+            workspace=workspace,
+            before={flag: getattr(teammate, flag) for flag in FLAGS},
+        )
+        account_changed.send(sender=None, account_id=workspace.account_id)
+
+
 def _create_workspace(*, account: Account, key: str, name: str) -> Workspace:
     _check(validate_key, key, "workspaces")
     _check(validate_plain_text, name, "workspaces")

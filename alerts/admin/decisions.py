@@ -1,0 +1,71 @@
+"""Decisions: conversations, stored answers, workflows, handover steps. Teammates edit workflows on their own page,
+which checks them; here they can be read."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from alerts.models import Conversation, HandoverSteps, StoredAnswer, Workflow
+from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline
+from usage.admin.columns import chosen, linked, structure
+
+
+class AnswerInline(ReadOnlyInline):
+    model = StoredAnswer
+    show_change_link = False
+    fields = ("answered_at", "message_id", structure("answer"))
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    """Conversations as far as decisions need them."""
+
+    list_display = (
+        "conversation_id",
+        linked("workspace"),
+        "metric",
+        "is_with_team",
+        "first_answered_by",
+        "first_answered_at",
+    )
+    list_filter = ("is_with_team", "first_answered_by", "metric", chosen("workspace"), chosen("account"))
+    list_select_related = ("workspace", "metric")
+    search_fields = ("conversation_id", "workspace__key")
+    ordering = ("-pk",)
+    inlines = (AnswerInline,)
+
+
+@admin.register(StoredAnswer)
+class StoredAnswerAdmin(ReadOnlyAdmin):
+    """Answers that were given; the same message gets the same answer."""
+
+    list_display = ("message_id", linked("conversation"), linked("conversation.workspace", "workspace"), "answered_at")
+    list_filter = ("answered_at",)
+    list_select_related = ("conversation__workspace",)
+    search_fields = ("message_id", "conversation__conversation_id")
+    ordering = ("-pk",)
+    fields = ("message_id", linked("conversation"), "answered_at", structure("answer"))
+    readonly_fields = fields
+
+
+@admin.register(Workflow)
+class WorkflowAdmin(ReadOnlyAdmin):
+    """Audiences and branches, in the order in which they answer."""
+
+    list_display = ("name", linked("workspace"), "position", "is_on")
+    list_filter = ("is_on", chosen("workspace"))
+    list_select_related = ("workspace",)
+    search_fields = ("name", "workspace__key", "workspace__name")
+    fields = ("name", linked("workspace"), "position", "is_on", structure("audience"), structure("branches"))
+    readonly_fields = fields
+
+
+@admin.register(HandoverSteps)
+class HandoverStepsAdmin(ReadOnlyAdmin):
+    """What happens when the agent may not answer; no row = hand over to team."""
+
+    list_display = ("__str__", linked("workspace"))
+    list_select_related = ("workspace",)
+    search_fields = ("workspace__key", "workspace__name")
+    fields = (linked("workspace"), structure("steps"))
+    readonly_fields = fields

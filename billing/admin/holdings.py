@@ -1,0 +1,201 @@
+"""What accounts have bought: subscriptions, add-ons, contracts, and the terms that follow from them (spec 5.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+
+from billing.models import AddOn, AddOnSubscription, Contract, PeriodTerms, Plan, Subscription
+from billing.services.purchases import add_add_on, set_contract
+from billing.services.subscriptions import start_subscription
+from usage.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm
+from usage.admin.columns import chosen, linked, money, quantity
+from usage.clocks import clock_of
+from usage.models import Account, Period
+from usage.services.audit import Actor
+from usage.services.periods import next_period_of, open_period
+
+RUNNING, NEXT, FIRST = "running", "next", "first"
+
+
+def start_of(account: Account, which: str) -> Any:
+    """The start of the account's first, running or next billing period (an instant)."""
+    if which == FIRST:
+        return Period.objects.filter(account=account).earliest("starts_at").starts_at
+    period = open_period(account_id=account.pk, at=clock_of(account)())
+    return period.starts_at if which == RUNNING else next_period_of(period)[0]
+
+
+class SubscriptionForm(ServiceForm):
+    period = forms.ChoiceField(
+        label="From",
+        choices=[(FIRST, "the first billing period"), (RUNNING, "the running billing period")],
+    )
+    add_ons = forms.ModelMultipleChoiceField(
+        AddOn.objects.filter(is_offered=True), required=False, widget=forms.CheckboxSelectMultiple, label="Add-ons"
+    )
+
+    class Meta:
+        model = Subscription
+        fields = ("account", "plan")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "plan" in self.fields:
+            self.fields["plan"].queryset = Plan.objects.filter(is_offered=True)  # type: ignore[attr-defined]
+            self.fields["plan"].required = True
+
+    def apply(self, by: Actor) -> Subscription:
+        typed = self.cleaned_data
+        return start_subscription(
+            account=typed["account"],
+            plan=typed["plan"],
+            period=start_of(typed["account"], typed["period"]),
+            add_ons=list(typed["add_ons"]),
+            by=by,
+        )
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ServiceAdmin):
+    """Plans of accounts as dated rows. Later changes are actions on the account: an upgrade holds at once, everything
+    else from the next period on."""
+
+    add_form = SubscriptionForm
+    add_fields = ("account", "plan", "period", "add_ons")
+    fields = ("account", "plan", "starts_on", "period", "created_at")
+    list_display = (linked("account"), "plan_or_none", "starts_on", "period", "created_at")
+    list_display_links = ("starts_on",)
+    list_filter = (chosen("account"), "plan")
+    list_select_related = ("account", "plan")
+    search_fields = ("account__key", "account__name", "plan__key", "plan__name")
+    autocomplete_fields = ("account",)
+    ordering = ("account", "-period", "-starts_on")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="plan", ordering="plan")
+    def plan_or_none(self, subscription: Subscription) -> str:
+        return str(subscription.plan) if subscription.plan else "cancelled"
+
+
+class AddOnForm(ServiceForm):
+    class Meta:
+        model = AddOnSubscription
+        fields = ("account", "add_on")
+
+    def apply(self, by: Actor) -> AddOnSubscription:
+        account = self.cleaned_data["account"]
+        return add_add_on(account=account, add_on=self.cleaned_data["add_on"], clock=clock_of(account), by=by)
+
+
+@admin.register(AddOnSubscription)
+class AddOnSubscriptionAdmin(ServiceAdmin):
+    """Add-ons of accounts, in whole billing periods, at full price from the running period on."""
+
+    add_form = AddOnForm
+    add_fields = ("account", "add_on")
+    fields = ("account", "add_on", "from_period", "until_period")
+    list_display = (linked("account"), "add_on", "from_period", "until_period")
+    list_display_links = ("from_period",)
+    list_filter = (chosen("account"), "add_on", ("until_period", admin.EmptyFieldListFilter))
+    list_select_related = ("account", "add_on")
+    search_fields = ("account__key", "account__name", "add_on__key", "add_on__name")
+    autocomplete_fields = ("account",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ContractForm(ServiceForm):
+    begins = forms.ChoiceField(
+        label="From",
+        choices=[(RUNNING, "the running billing period"), (NEXT, "the next billing period"), (FIRST, "the first one")],
+        initial=NEXT,
+    )
+
+    class Meta:
+        model = Contract
+        fields = ("account", "metric", "quantity", "unit_price", "overage_price", "until_period")
+        field_classes = {"until_period": forms.SplitDateTimeField}
+
+    def apply(self, by: Actor) -> Contract:
+        typed = self.cleaned_data
+        return set_contract(
+            account=typed["account"],
+            metric=typed["metric"],
+            quantity=typed["quantity"],
+            unit_price=typed["unit_price"],
+            overage_price=typed["overage_price"],
+            from_period=start_of(typed["account"], typed["begins"]),
+            until_period=typed["until_period"],
+            by=by,
+        )
+
+
+@admin.register(Contract)
+class ContractAdmin(ServiceAdmin):
+    """Contracted amounts. A new one ends the one before; always charged, used or not."""
+
+    add_form = ContractForm
+    add_fields = ("account", "metric", "quantity", "unit_price", "overage_price", "begins", "until_period")
+    list_display = (
+        linked("account"),
+        "metric",
+        quantity("quantity", stored=False),
+        money("unit_price", currency="account.currency", exact=True),
+        money("overage_price", currency="account.currency", exact=True),
+        "from_period",
+        "until_period",
+    )
+    list_display_links = ("from_period",)
+    fields = list_display
+    list_filter = (chosen("account"), "metric", ("until_period", admin.EmptyFieldListFilter))
+    list_select_related = ("account", "metric")
+    search_fields = ("account__key", "account__name", "metric__key", "metric__name")
+    autocomplete_fields = ("account", "metric")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields if obj else ()
+
+
+@admin.register(PeriodTerms)
+class PeriodTermsAdmin(ReadOnlyAdmin):
+    """Terms in force as dated rows; written only when plan, add-on or contract change."""
+
+    list_display = (
+        linked("account"),
+        "metric",
+        "from_period",
+        "kind_of_terms",
+        quantity("included", stored=False),
+        quantity("contracted", stored=False),
+        money("unit_price", currency="account.currency", exact=True),
+        "plan",
+        "is_active",
+    )
+    list_display_links = ("from_period",)
+    list_filter = ("metric", "is_active", "is_unlimited", chosen("account"))
+    list_select_related = ("account", "metric", "plan")
+    search_fields = ("account__key", "account__name", "metric__key", "metric__name")
+    ordering = ("account", "metric", "-from_period")
+
+    @admin.display(description="terms")
+    def kind_of_terms(self, terms: PeriodTerms) -> str:
+        return terms.kind.replace("_", "-") if terms.is_active else "ended"

@@ -1,0 +1,168 @@
+"""What can be bought: plans in versions, add-ons, their rates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest
+
+from billing.models import AddOn, Plan, Rate
+from billing.models.plans import PriceModel
+from billing.services.plans import is_add_on_held, is_held, rate_values, save_plan
+from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, TabularInline, actor_of
+from usage.admin.columns import EMPTY, linked, list_link, money, quantity
+from usage.formats import unit_price
+
+OFFERED_MODELS = [PriceModel.PER_UNIT, PriceModel.GRADUATED]  # spec 5.11
+
+
+class RateForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Rate
+        fields = ("metric", "included", "is_unlimited", "model", "unit_price", "tiers")
+        widgets = {"tiers": forms.Textarea(attrs={"rows": 2, "cols": 40})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        held = self.instance.model
+        offered = [(model.value, model.label) for model in PriceModel if model in OFFERED_MODELS or model == held]
+        self.fields["model"].choices = offered  # type: ignore[attr-defined]
+
+
+class RateInline(TabularInline):
+    """What is included of a metric, and what more of it costs."""
+
+    model = Rate
+    form = RateForm
+    extra = 0
+    verbose_name_plural = "rates: a metric without one is recorded, has no card and costs nothing"
+
+
+class AddOnRateInline(RateInline):
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and not (obj and is_add_on_held(obj))
+
+    has_add_permission = has_change_permission
+    has_delete_permission = has_change_permission
+
+
+@admin.register(Plan)
+class PlanAdmin(HeadroomAdmin):
+    """Saving a plan that accounts hold makes a new version; the accounts stay on theirs until they are moved."""
+
+    list_display = (
+        "name",
+        "key",
+        "version",
+        money("price", exact=True),
+        "interval",
+        "includes_workflows",
+        "is_offered",
+        "accounts",
+    )
+    list_filter = ("is_offered", "interval", "currency", "includes_workflows")
+    search_fields = ("key", "name")
+    readonly_fields = ("version", "created_at")
+    fields = (
+        "name",
+        "key",
+        "version",
+        "currency",
+        "interval",
+        "price",
+        "includes_workflows",
+        "is_offered",
+        "position",
+        "created_at",
+    )
+    inlines = (RateInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.readonly_fields, "key") if obj else self.readonly_fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is not None and super().has_delete_permission(request, obj) and not is_held(obj)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Plan and rates are stored together, in save_related."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        rates = [
+            each.instance
+            for each in formsets[0].forms
+            if each not in formsets[0].deleted_forms and (each.has_changed() or each.instance.pk)
+        ]
+        version = form.instance.version
+        saved = save_plan(plan=form.instance, rates=rates, by=actor_of(request))
+        formsets[0].new_objects, formsets[0].changed_objects, formsets[0].deleted_objects = [], [], []
+        if change and saved.version != version:
+            messages.info(request, f"Accounts hold version {version}, so this is version {saved.version} now.")
+
+    @admin.display(description="accounts")
+    def accounts(self, plan: Plan) -> Any:
+        return list_link("billing_subscription", "Subscriptions", plan__id__exact=plan.pk)
+
+
+@admin.register(AddOn)
+class AddOnAdmin(HeadroomAdmin):
+    """What an account that holds it was sold stays: for another price create another add-on."""
+
+    noun = "add_on"
+    list_display = ("name", "key", money("price", exact=True), "is_offered", "accounts")
+    list_filter = ("is_offered", "currency")
+    search_fields = ("key", "name")
+    fields = ("name", "key", "currency", "price", "is_offered")
+    inlines = (AddOnRateInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return ()
+        return ("key", "currency", "price") if is_add_on_held(obj) else ("key",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is not None and super().has_delete_permission(request, obj) and not is_add_on_held(obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        add_on = form.instance
+        before = _rates_of(add_on)
+        super().save_related(request, form, formsets, change)
+        self.audit(request, add_on, before=before, after=_rates_of(add_on))
+
+    @admin.display(description="accounts")
+    def accounts(self, add_on: AddOn) -> Any:
+        return list_link("billing_addonsubscription", "Held by", add_on__id__exact=add_on.pk)
+
+
+def _rates_of(add_on: AddOn) -> dict[str, Any]:
+    return {"rates": {rate.metric.key: rate_values(rate) for rate in add_on.rates.select_related("metric")}}
+
+
+@admin.register(Rate)
+class RateAdmin(ReadOnlyAdmin):
+    """All rates side by side. They are changed on the page of their plan or add-on."""
+
+    list_display = (
+        "metric",
+        linked("plan"),
+        linked("add_on", "add-on"),
+        quantity("included", stored=False),
+        "kind",
+        "price",
+    )
+    list_filter = ("metric", "model", "is_unlimited", "plan", "add_on")
+    list_select_related = ("metric", "plan", "add_on")
+    search_fields = ("metric__key", "metric__name", "plan__key", "plan__name", "add_on__key", "add_on__name")
+    ordering = ("plan__position", "plan__key", "-plan__version", "metric__position")
+
+    @admin.display(description="price model", ordering="model")
+    def kind(self, rate: Rate) -> str:
+        return "Unlimited" if rate.is_unlimited else rate.get_model_display()
+
+    @admin.display(description="unit price", ordering="unit_price")
+    def price(self, rate: Rate) -> str:
+        holder = rate.plan or rate.add_on
+        if rate.is_unlimited or rate.unit_price is None or holder is None:
+            return EMPTY
+        return unit_price(rate.unit_price, holder.currency)

@@ -1,0 +1,75 @@
+"""Every model is in admin; every list and page of it opens for an admin and for nobody else (spec 7.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.db.models import CompositePrimaryKey
+from django.test import Client
+from django.urls import reverse
+
+from usage.models import Account
+
+OURS = ("usage", "billing", "alerts")
+ALL = sorted((model for model in admin.site._registry), key=lambda model: model._meta.label)
+BOUND = 25  # queries of a list, sessions and counts included, however many rows it shows
+
+
+def address(model: Any, page: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def test_every_model_is_in_admin_except_the_usage_tables() -> None:
+    missing = {
+        model._meta.label
+        for label in OURS
+        for model in apps.get_app_config(label).get_models()
+        if model not in admin.site._registry and not isinstance(model._meta.pk, CompositePrimaryKey)
+    }
+    assert missing == set()
+
+
+def test_lists_and_pages_open_for_an_admin_with_few_queries(
+    account: Account, admin_client: Client, django_assert_max_num_queries: Any
+) -> None:
+    for model in ALL:
+        rows = model._default_manager.all()
+        assert rows.exists() or model._meta.app_label not in OURS, f"the world of these tests has no {model}"
+        with django_assert_max_num_queries(BOUND, info=str(model)):
+            page = admin_client.get(address(model, "changelist"))
+        assert page.status_code == 200, model
+        assert page.context_data["cl"].result_count == rows.count(), model
+        assert admin_client.get(address(model, "changelist"), {"q": "ac me"}).status_code == 200, model
+        for row in rows[:2]:
+            assert admin_client.get(address(model, "change", row.pk)).status_code == 200, model
+        adds = admin.site._registry[model].has_add_permission(page.wsgi_request)
+        assert admin_client.get(address(model, "add")).status_code == (200 if adds else 403), model
+
+
+def test_a_teammate_gets_no_further_than_the_login(account: Account, teammate_client: Client) -> None:
+    for model in ALL:
+        row = model._default_manager.first()
+        pages = [address(model, "changelist"), address(model, "add")]
+        pages += [address(model, "change", row.pk)] if row else []
+        for page in pages:
+            for answer in (teammate_client.get(page), teammate_client.post(page)):
+                assert answer.status_code == 302, page
+                assert answer.headers["Location"].startswith(reverse("admin:login")), page
+
+
+def test_filters_that_links_set_forgive_any_value(account: Account, admin_client: Client) -> None:
+    for model in ALL:
+        for each in admin.site._registry[model].list_filter:
+            name = getattr(each, "parameter_name", "")
+            if not isinstance(name, str) or not name.endswith("__id__exact"):
+                continue
+            for value in ("1", "x", "99999999999999999999999", "\x00"):
+                answer = admin_client.get(address(model, "changelist"), {name: value})
+                assert answer.status_code in (200, 302), (name, value)
+
+
+def test_the_index_lists_the_usage_tables_too(account: Account, admin_client: Client) -> None:
+    page = admin_client.get(reverse("admin:index"))
+    assert reverse("admin:usage_lookup") in page.content.decode()

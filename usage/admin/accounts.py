@@ -1,0 +1,283 @@
+"""Accounts, their clocks, periods and workspaces."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import admin
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.http import HttpRequest
+
+from usage.admin import registry
+from usage.admin.actions import ActionForm, confirmed
+from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ReadOnlyInline, ServiceAdmin, ServiceForm, actor_of
+from usage.admin.columns import chosen, in_a_row, linked, list_link
+from usage.admin.people import TeammateInline, save_teammates
+from usage.clocks import clock_of, system_clock
+from usage.errors import InvalidInput
+from usage.models import Account, AccountClock, Period, Workspace
+from usage.services.accounts import add_workspace, change_clock, create_account, end_account
+from usage.services.audit import Actor
+
+
+def _zone_choices() -> list[tuple[str, str]]:
+    return [("", "–"), *((zone, zone) for zone in sorted(available_timezones()))]
+
+
+class AccountAddForm(ServiceForm):
+    """Everything that an account needs from its first moment on."""
+
+    zone = forms.ChoiceField(label="Time zone", choices=_zone_choices)
+    started_on = forms.DateField(
+        widget=admin.widgets.AdminDateWidget, help_text="First day of the first billing period, and its anchor."
+    )
+    interval = forms.ChoiceField(choices=AccountClock.Interval, initial=AccountClock.Interval.MONTH)
+    workspace_lines = forms.CharField(
+        label="Workspaces",
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 40}),
+        help_text="One a line: its key, or “key = Name”. Keys are for ever.",
+    )
+
+    class Meta:
+        model = Account
+        fields = ("key", "name", "currency", "is_sandbox")
+
+    def apply(self, by: Actor) -> Account:
+        typed = self.cleaned_data
+        pairs = []
+        for line in typed["workspace_lines"].splitlines():
+            key, _, name = (part.strip() for part in line.partition("="))
+            if key:
+                pairs.append((key, name or key))
+        try:
+            return create_account(
+                key=typed["key"],
+                name=typed["name"],
+                currency=typed["currency"],
+                zone=typed["zone"],
+                started_on=typed["started_on"],
+                interval=typed["interval"],
+                workspaces=pairs,
+                is_sandbox=typed["is_sandbox"],
+                now=system_clock(),
+                by=by,
+            )
+        except InvalidInput as refusal:
+            if refusal.field == "workspaces":
+                refusal.field = "workspace_lines"
+            raise
+
+
+class ClockForm(ActionForm):
+    zone = forms.ChoiceField(label="Time zone", choices=_zone_choices, required=False, help_text="Empty: as it is.")
+    interval = forms.ChoiceField(
+        choices=[("", "as it is"), *AccountClock.Interval.choices],
+        required=False,
+        help_text="Must be the interval of the plan from then on.",
+    )
+
+
+class EndForm(ActionForm):
+    at = forms.SplitDateTimeField(
+        label="Ends at", widget=admin.widgets.AdminSplitDateTime, help_text="In UTC. Usage from then on is refused."
+    )
+
+
+@confirmed(
+    description="Change time zone or interval…",
+    text="The new clock begins at the end of the running billing period, which stays as it is.",
+    form=ClockForm,
+)
+def change_account_clock(modeladmin: Any, request: HttpRequest, account: Account, typed: dict[str, Any]) -> str:
+    clock = change_clock(
+        account=account,
+        zone=typed["zone"] or None,
+        interval=typed["interval"] or None,
+        now=clock_of(account)(),
+        by=actor_of(request),
+    )
+    return f"{clock.get_interval_display().lower()} in {clock.zone} from {clock.starts_on}."
+
+
+@confirmed(
+    description="End the account…",
+    text="Usage that happens at or after that instant is refused; earlier usage is still accepted and billed. "
+    "To end the subscription with the billing period, cancel the subscription instead.",
+    form=EndForm,
+)
+def end_accounts(modeladmin: Any, request: HttpRequest, account: Account, typed: dict[str, Any]) -> str:
+    end_account(account=account, at=typed["at"], by=actor_of(request))
+    return f"ends at {typed['at']:%Y-%m-%d %H:%M} UTC."
+
+
+registry.ACCOUNT.lists[:0] = [
+    ("Workspaces", "usage_workspace"),
+    ("API keys", "usage_apikey"),
+    ("Hard limits", "usage_usagelimit"),
+    ("Billing periods", "usage_period"),
+]
+registry.ACCOUNT.actions[:0] = [change_account_clock, end_accounts]
+registry.WORKSPACE.lists[:0] = [("Teammates", "usage_teammate"), ("Hard limits", "usage_usagelimit")]
+
+
+class WorkspaceInline(ReadOnlyInline):
+    model = Workspace
+    fields = ("key", "name", "created_at")
+
+
+class ClockInline(ReadOnlyInline):
+    model = AccountClock
+    show_change_link = False
+    fields = ("starts_at", "starts_on", "zone", "interval")
+    ordering = ("-starts_at",)
+
+
+@admin.register(Account)
+class AccountAdmin(ServiceAdmin):
+    """The customer that pays, with links to all that belongs to it."""
+
+    noun = "account"
+    add_form = AccountAddForm
+    add_fields = ("key", "name", "currency", "zone", "started_on", "interval", "workspace_lines", "is_sandbox")
+    list_display = ("name", "key", "currency", "zone", "workspace_links", "usage", "ended_at", "is_sandbox")
+    list_filter = (("ended_at", admin.EmptyFieldListFilter), "is_sandbox", "currency")
+    search_fields = ("key", "name", "workspaces__key", "workspaces__name")
+    search_help_text = "Key or name of the account or of one of its workspaces"
+    readonly_fields = ("key", "currency", "ended_at", "is_sandbox", "sandbox_now", "last_cut_at", "created_at", "pages")
+    fieldsets = (
+        (None, {"fields": ("name", "key", "currency", "pages")}),
+        ("State", {"fields": ("ended_at", "last_cut_at", "is_sandbox", "sandbox_now", "created_at")}),
+    )
+    inlines = (WorkspaceInline, ClockInline)
+    actions = registry.ACCOUNT.actions
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        clock = AccountClock.objects.filter(account=OuterRef("pk")).order_by("-starts_at")
+        workspaces = Prefetch("workspaces", Workspace.objects.order_by("name", "key"))
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related(workspaces)
+            .annotate(clock_zone=Subquery(clock.values("zone")[:1]))
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    # Changing the name needs no service: it is the one thing that may change here.
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        return form.save(commit=False) if change else form.saved
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            HeadroomAdmin.save_model(self, request, obj, form, change)
+
+    @admin.display(description="time zone", ordering="clock_zone")
+    def zone(self, account: Account) -> str:
+        return getattr(account, "clock_zone", "") or "–"
+
+    @admin.display(description="workspaces")
+    def workspace_links(self, account: Account) -> Any:
+        shown = list(account.workspaces.all())
+        links = [list_link("usage_workspace", each.name, id__exact=each.pk) for each in shown[:3]]
+        if len(shown) > 3:
+            links.append(list_link("usage_workspace", f"{len(shown) - 3} more", account__id__exact=account.pk))
+        return in_a_row(links)
+
+    @admin.display(description="usage")
+    def usage(self, account: Account) -> Any:
+        return list_link("admin:usage_lookup", "Look up", account=account.key)
+
+    @admin.display(description="belongs to it")
+    def pages(self, account: Account) -> Any:
+        links = [list_link(view, label, account__id__exact=account.pk) for label, view in registry.ACCOUNT.lists]
+        return in_a_row([*links, list_link("admin:usage_lookup", "Usage", account=account.key)])
+
+
+@admin.register(AccountClock)
+class AccountClockAdmin(ReadOnlyAdmin):
+    """Which clock holds from when. Changed by an action of the account."""
+
+    list_display = (linked("account"), "starts_on", "zone", "interval", "starts_at")
+    list_filter = (chosen("account"), "interval")
+    list_select_related = ("account",)
+    search_fields = ("account__key", "account__name", "zone")
+
+
+@admin.register(Period)
+class PeriodAdmin(ReadOnlyAdmin):
+    """Billing periods that were opened so far."""
+
+    list_display = ("__str__", linked("account"), "starts_at", "ends_at", "zone", "days", "usage")
+    list_filter = (chosen("account"),)
+    list_select_related = ("account",)
+    search_fields = ("account__key", "account__name")
+    ordering = ("-starts_at", "-pk")
+
+    @admin.display(description="usage")
+    def usage(self, period: Period) -> Any:
+        return list_link(
+            "admin:usage_lookup", "Look up", account=period.account.key, period=period.starts_at.isoformat()
+        )
+
+
+class WorkspaceAddForm(ServiceForm):
+    class Meta:
+        model = Workspace
+        fields = ("account", "key", "name")
+
+    def apply(self, by: Actor) -> Workspace:
+        typed = self.cleaned_data
+        return add_workspace(account=typed["account"], key=typed["key"], name=typed["name"], by=by)
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(ServiceAdmin):
+    """A part of an account with its own usage, alerts, limits and teammates."""
+
+    noun = "workspace"
+    add_form = WorkspaceAddForm
+    add_fields = ("account", "key", "name")
+    list_display = ("name", "key", linked("account"), "teammates", "usage", "created_at")
+    list_filter = (chosen("account"),)
+    list_select_related = ("account",)
+    search_fields = ("key", "name", "account__key", "account__name")
+    autocomplete_fields = ("account",)
+    readonly_fields = ("account", "key", "created_at", "pages")
+    fields = ("name", "key", "account", "pages", "created_at")
+    inlines = (TeammateInline,)
+    actions = registry.WORKSPACE.actions
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        return form.save(commit=False) if change else form.saved
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            HeadroomAdmin.save_model(self, request, obj, form, change)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        save_teammates(request, formset)
+
+    @admin.display(description="teammates")
+    def teammates(self, workspace: Workspace) -> Any:
+        return list_link("usage_teammate", "Permissions", workspace__id__exact=workspace.pk)
+
+    @admin.display(description="usage")
+    def usage(self, workspace: Workspace) -> Any:
+        return list_link("admin:usage_lookup", "Look up", account=workspace.account.key, workspace=workspace.key)
+
+    @admin.display(description="belongs to it")
+    def pages(self, workspace: Workspace) -> Any:
+        links = [list_link(view, label, workspace__id__exact=workspace.pk) for label, view in registry.WORKSPACE.lists]
+        return in_a_row(links)

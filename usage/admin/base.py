@@ -1,0 +1,194 @@
+"""What every page of the admin shares: bounded lists, read-only tables, the actor, an audit entry for each change."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from django import forms
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import models, transaction
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from usage.errors import HeadroomError
+from usage.models import Account, AuditEntry, User, Workspace
+from usage.services.audit import Actor, record
+
+if TYPE_CHECKING:
+    PlainAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
+    PlainForm = forms.ModelForm[Any]
+else:
+    PlainAdmin = admin.ModelAdmin
+    TabularInline = admin.TabularInline
+    PlainForm = forms.ModelForm
+
+COUNTED_ROWS: Final = 10_000
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The admin who acts, for the audit trail."""
+    user = request.user
+    if not isinstance(user, User):
+        raise TypeError("only people who are logged in act in admin")
+    return Actor.of_user(user, how=AuditEntry.How.ADMIN)
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than 10 000 rows: a list opens as fast on a table of any size; search leads to the rest."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, models.QuerySet):
+            return min(rows.order_by()[: COUNTED_ROWS + 1].count(), COUNTED_ROWS)
+        return super().count  # type: ignore[unreachable]
+
+
+class HeadroomAdmin(PlainAdmin):
+    """A model that admins may change by itself. Each change leaves an audit entry `<noun>.created`, `.changed` or
+    `.deleted` in the same transaction."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    noun = ""
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Actions need the permission to change the model, also where its rows cannot be edited."""
+        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))  # type: ignore[union-attr]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        before = type(obj)._default_manager.filter(pk=obj.pk).first() if change else None
+        super().save_model(request, obj, form, change)
+        self.audit(request, obj, before=_values(before, form.changed_data), after=_values(obj, form.changed_data))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with transaction.atomic():
+            self.audit(request, obj, before=_values(obj), after=None)
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for obj in queryset:
+            self.delete_model(request, obj)
+
+    def audit(self, request: HttpRequest, obj: Any, *, before: Any, after: Any) -> None:
+        """One entry; nothing when nothing changed."""
+        if before == after:
+            return
+        done = "deleted" if after is None else "created" if before is None else "changed"
+        record(
+            by=actor_of(request),
+            action=f"{self.noun or self.opts.model_name}.{done}",
+            subject=getattr(obj, "key", "") or getattr(obj, "email", "") or str(obj),
+            account=obj if isinstance(obj, Account) else getattr(obj, "account", None),
+            workspace=obj if isinstance(obj, Workspace) else getattr(obj, "workspace", None),
+            before=before,
+            after=after,
+        )
+
+
+class ReadOnlyAdmin(HeadroomAdmin):
+    """Rows that the product writes and nobody edits."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyInline(TabularInline):
+    """Rows of another table on the page of the row they belong to."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields or super().get_readonly_fields(request, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ServiceForm(PlainForm):
+    """A form whose saving is one call of a service; its refusal stands beside the field it names.
+
+    The call is the last step of validation, so that a refusal comes back with everything that was typed. It happens
+    once: Django keeps the result of a validation.
+    """
+
+    request: ClassVar[HttpRequest]
+    saved: Any = None
+
+    def apply(self, by: Actor) -> Any:
+        """Call the service and return the row."""
+        raise NotImplementedError
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if self.errors or not self.has_changed():
+            self.saved = self.instance
+            return
+        try:
+            with transaction.atomic():
+                self.saved = self.apply(actor_of(self.request))
+        except HeadroomError as refusal:
+            self.add_error(refusal.field if refusal.field in self.fields else None, refusal.detail)
+
+
+class ServiceAdmin(HeadroomAdmin):
+    """Adds and changes rows through a service, which audits; `form` and `add_form` are ServiceForms."""
+
+    add_form: type[ServiceForm] | None = None
+    add_fields: tuple[str, ...] = ()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None and self.add_form is not None:
+            kwargs["form"] = self.add_form
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (form,), {"request": request})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None and self.add_fields:
+            return [(None, {"fields": self.add_fields})]
+        return super().get_fieldsets(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if obj is None and self.add_fields else super().get_readonly_fields(request, obj)
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        return form.saved
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """The form's service has saved it."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        for formset in formsets:
+            self.save_formset(request, form, formset, change=change)
+
+
+def _values(obj: Any, names: Any = None) -> dict[str, Any] | None:
+    """What the audit trail keeps of a row: its columns of these names, or all; never a password or a secret."""
+    if obj is None:
+        return None
+    kept: dict[str, Any] = {}
+    for column in obj._meta.concrete_fields:
+        if column.name in {"password", "secret", "secret_hash", "previous_secret"} or column.primary_key:
+            continue
+        if names is None or column.name in names:
+            value = getattr(obj, column.attname)
+            kept[column.name] = format(value.normalize(), "f") if isinstance(value, Decimal) else value
+    return kept

@@ -1,0 +1,136 @@
+"""Columns that read well: links, money, quantities with their unit, JSON on lines of its own; and filters that a link
+sets. Each function returns what `list_display`, `fields` and `list_filter` take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+
+from usage import formats
+from usage.models import Metric
+from usage.rounding import shown_quantity
+
+type Column = Callable[[Any], Any]
+EMPTY = "–"
+
+
+def attribute(obj: Any, path: str) -> Any:
+    """`attribute(line, "invoice.currency")`; None as soon as something on the way is None."""
+    for name in path.split("."):
+        if obj is None:
+            return None
+        obj = getattr(obj, name)
+    return obj
+
+
+def link(obj: Any, text: str | None = None) -> Any:
+    """The row's name, linked to its page in admin."""
+    if obj is None:
+        return EMPTY
+    try:
+        address = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+    except NoReverseMatch:
+        return str(obj)
+    return format_html('<a href="{}">{}</a>', address, text or str(obj))
+
+
+def list_link(view: str, text: str, **query: Any) -> Any:
+    """A link to a list, narrowed: `list_link("billing_invoice", "Invoices", account__id__exact=3)`."""
+    name = view if ":" in view else f"admin:{view}_changelist"
+    return format_html('<a href="{}?{}">{}</a>', reverse(name), urlencode(query), text)
+
+
+def in_a_row(links: Iterable[Any]) -> Any:
+    """Links one after the other."""
+    return format_html_join(" · ", "{}", ((each,) for each in links))
+
+
+def linked(path: str, label: str = "") -> Column:
+    """The related row as a link. List the relation in `list_select_related`."""
+
+    @admin.display(description=label or path.rpartition(".")[2].replace("_", " "), ordering=path.replace(".", "__"))
+    def column(obj: Any) -> Any:
+        return link(attribute(obj, path))
+
+    return column
+
+
+def quantity(path: str, label: str = "", *, stored: bool = True, metric: str = "metric") -> Column:
+    """A quantity with its metric's unit; `stored`: the column is in stored units, else in display units."""
+
+    @admin.display(description=label or path.rpartition(".")[2].replace("_", " "), ordering=path.replace(".", "__"))
+    def column(obj: Any) -> str:
+        value: Decimal | None = attribute(obj, path)
+        measured: Metric | None = attribute(obj, metric)
+        if value is None:
+            return EMPTY
+        if measured is None:
+            return formats.number(value)
+        shown = shown_quantity(value, unit_size=measured.unit_size) if stored else value
+        return f"{formats.number(shown)} {measured.unit_singular if shown == 1 else measured.unit}"
+
+    return column
+
+
+def money(path: str, label: str = "", *, currency: str = "currency", exact: bool = False) -> Column:
+    """An amount in the currency found at `currency`; `exact` for prices of one unit, which may have more decimals."""
+
+    @admin.display(description=label or path.rpartition(".")[2].replace("_", " "), ordering=path.replace(".", "__"))
+    def column(obj: Any) -> str:
+        value = attribute(obj, path)
+        if value is None:
+            return EMPTY
+        return (formats.unit_price if exact else formats.money)(value, attribute(obj, currency) or "")
+
+    return column
+
+
+def structure(path: str, label: str = "") -> Column:
+    """JSON as indented text."""
+
+    @admin.display(description=label or path.replace("_", " "))
+    def column(obj: Any) -> Any:
+        value = attribute(obj, path)
+        if value in (None, "", {}, []):
+            return EMPTY
+        text = json.dumps(value, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
+        return format_html('<pre class="structure">{}</pre>', text)
+
+    return column
+
+
+def chosen(name: str) -> type[admin.SimpleListFilter]:
+    """A filter by a related row that links set (`?account__id__exact=3`). It lists only the chosen one, so that it
+    costs the same with three accounts and with a hundred thousand."""
+
+    class Chosen(admin.SimpleListFilter):
+        title = name
+        parameter_name = f"{name}__id__exact"
+
+        def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+            value = request.GET.get(self.parameter_name)
+            if value is None:
+                return []
+            found: Model | None = None
+            if value.isdecimal() and len(value) < 19:
+                relation = model_admin.model._meta.get_field(name).related_model
+                found = apps.get_model(relation._meta.label)._default_manager.filter(pk=value).first()
+            return [(value, str(found) if found else "no such row")]
+
+        def queryset(self, request: Any, queryset: Any) -> Any:
+            value = self.value()
+            if value is None:
+                return queryset
+            return queryset.filter(**{name: value}) if value.isdecimal() and len(value) < 19 else queryset.none()
+
+    return Chosen

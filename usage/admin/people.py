@@ -1,0 +1,154 @@
+"""People: users, and teammates with the permissions that admins give them (spec 1.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.http import HttpRequest
+
+from usage.admin.base import HeadroomAdmin, ServiceAdmin, ServiceForm, TabularInline, actor_of
+from usage.admin.columns import chosen, in_a_row, link, linked
+from usage.models import Teammate, User
+from usage.services.accounts import FLAGS, remove_teammate, set_teammate_flags
+from usage.services.audit import Actor
+
+
+def save_teammates(request: HttpRequest, formset: Any) -> None:
+    """Store what was typed into a list of teammates, each through its service."""
+    by = actor_of(request)
+    teammates = formset.save(commit=False)
+    for teammate in formset.deleted_objects:
+        remove_teammate(teammate=teammate, by=by)
+    for teammate in teammates:
+        _store(teammate, by)
+    formset.save_m2m()
+
+
+def _store(teammate: Teammate, by: Actor) -> Teammate:
+    flags = {flag: getattr(teammate, flag) for flag in FLAGS}
+    return set_teammate_flags(workspace=teammate.workspace, user=teammate.user, by=by, **flags)
+
+
+class TeammateInline(TabularInline):
+    """Permissions on the page of a workspace or of a user."""
+
+    model = Teammate
+    extra = 0
+    fields = ("workspace", "user", *FLAGS)
+    autocomplete_fields = ("workspace", "user")
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        return super().get_formset(request, obj, **kwargs)
+
+
+class TeammateForm(ServiceForm):
+    class Meta:
+        model = Teammate
+        fields = ("workspace", "user", *FLAGS)
+
+    def apply(self, by: Actor) -> Teammate:
+        return _store(self.instance, by)
+
+
+@admin.register(Teammate)
+class TeammateAdmin(ServiceAdmin):
+    """Who may do what. Flags work from the next request on."""
+
+    form = TeammateForm
+    add_form = TeammateForm
+    add_fields = ("workspace", "user", *FLAGS)
+    fields = ("workspace", "user", *FLAGS)
+    list_display = ("user", linked("workspace"), linked("workspace.account", "account"), *FLAGS)
+    list_editable = FLAGS
+    list_filter = (chosen("workspace"), chosen("user"), *FLAGS)
+    list_select_related = ("user", "workspace__account")
+    search_fields = (
+        "user__email",
+        "user__name",
+        "workspace__key",
+        "workspace__name",
+        "workspace__account__key",
+        "workspace__account__name",
+    )
+    search_help_text = "Person, workspace or account"
+    ordering = ("workspace__account__name", "workspace__name", "user__email")
+    autocomplete_fields = ("workspace", "user")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("workspace", "user") if obj else ()
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return forms.ModelForm
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        return form.saved if isinstance(form, ServiceForm) else form.save(commit=False)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not isinstance(form, ServiceForm):  # a row edited in the list
+            _store(obj, actor_of(request))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        remove_teammate(teammate=obj, by=actor_of(request))
+
+
+class UserForm(UserChangeForm):  # type: ignore[type-arg]
+    class Meta:
+        model = User
+        fields = "__all__"
+
+
+class UserAddForm(AdminUserCreationForm):  # type: ignore[type-arg]
+    class Meta:
+        model = User
+        fields = ("email", "name")
+
+
+@admin.register(User)
+class UserAdmin(HeadroomAdmin, PlainUserAdmin):  # type: ignore[type-arg]
+    """People who log in: teammates, admins, or both. Switch somebody off instead of deleting them."""
+
+    noun = "user"
+    form = UserForm
+    add_form = UserAddForm
+    add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
+    fieldsets = (
+        (None, {"fields": ("email", "name", "password")}),
+        ("May log in", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Times", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+    list_display = ("email", "name", "member_of", "is_staff", "is_active", "last_login")
+    list_filter = ("is_staff", "is_superuser", "is_active")
+    search_fields = ("email", "name", "memberships__workspace__key", "memberships__workspace__account__key")
+    ordering = ("email",)
+    filter_horizontal = ("groups", "user_permissions")
+    inlines = (TeammateInline,)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("memberships__workspace")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        if getattr(request.user, "is_superuser", False):
+            return fields
+        # Only somebody who may do everything can hand out permissions.
+        return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        save_teammates(request, formset)
+
+    @admin.display(description="workspaces")
+    def member_of(self, user: User) -> Any:
+        memberships = list(user.memberships.all())
+        links = [link(each, each.workspace.name) for each in memberships[:4]]
+        return in_a_row([*links, f"{len(memberships) - 4} more"] if len(memberships) > 4 else links)
