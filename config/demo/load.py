@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 from datetime import datetime, timedelta
 
-from billing.services.documents import render_invoices
 from django.db import transaction
 
 from alerts.services.delivery import deliver_due
 from alerts.services.dispatches import deliver_dispatches
 from alerts.services.evaluate import evaluate
+from billing.services.documents import render_documents
 from config.demo.cast import COMPANIES, create_company, create_people
 from config.demo.story import Story, mark_as_read
 from config.demo.traffic import arrivals, happenings
@@ -42,7 +42,7 @@ def load_demo(*, now: datetime) -> bool:
             pass
         invoices = [invoice for story in stories for invoice in story.invoices]
         invoices.sort(key=lambda invoice: invoice.issued_at)
-        render_invoices(invoice_ids=[invoice.pk for invoice in invoices])
+        render_documents(invoice_ids=[invoice.pk for invoice in invoices], now=now)
         for invoice in invoices:
             deliver_dispatches(now=invoice.issued_at + timedelta(seconds=30), limit=1)
         evaluate(account_ids=None, now=now)
