@@ -24,6 +24,9 @@ def bell_and_banner(request: HttpRequest) -> dict[str, Any]:
         return {}
 
     def workspace() -> Workspace | None:
+        known: Workspace | None = getattr(request, "workspace", None)
+        if known is not None and known.key == key:
+            return known
         try:
             return workspace_for(user, key)
         except NotFound:

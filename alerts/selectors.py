@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -65,7 +65,7 @@ def alerts_in_force(
     by_metric: dict[int, list[UsageAlert]] = {}
     for row in rows.order_by("from_period"):
         by_metric.setdefault(row.metric_id, []).append(row)
-    return {metric_id: _alert_state(found, period) for metric_id, found in by_metric.items()}
+    return {metric_id: alert_state(found, period) for metric_id, found in by_metric.items()}
 
 
 def alert_state_of(*, workspace: Workspace, metric: Metric, period: datetime) -> State[AlertSetting]:
@@ -74,7 +74,9 @@ def alert_state_of(*, workspace: Workspace, metric: Metric, period: datetime) ->
     return found.get(metric.pk, State(None, None))
 
 
-def _alert_state(rows: list[UsageAlert], period: datetime) -> State[AlertSetting]:
+def alert_state(rows: Sequence[UsageAlert], period: datetime) -> State[AlertSetting]:
+    """What the rows of one line (oldest first, with their metric) say of the period that starts at `period`."""
+
     def setting(row: UsageAlert) -> AlertSetting:
         size = row.metric.unit_size
         return AlertSetting(
@@ -111,20 +113,28 @@ def limits_in_force(
     rows = UsageLimit.objects.filter(account_id=workspace.account_id, workspace=workspace).select_related("metric")
     if metrics is not None:
         rows = rows.filter(metric__in=list(metrics))
-    by_metric: dict[int, list[LimitSetting]] = {}
+    by_metric: dict[int, list[UsageLimit]] = {}
     for row in rows.order_by("from_period"):
-        shown = None if row.quantity is None else shown_quantity(row.quantity, unit_size=row.metric.unit_size)
-        by_metric.setdefault(row.metric_id, []).append(LimitSetting(shown, row.from_period))
-    found = {}
-    for metric_id, limits in by_metric.items():
-        held = [limit for limit in limits if limit.from_period <= period]
-        later = [limit for limit in limits if limit.from_period > period]
-        in_force = held[-1] if held and held[-1].is_on else None
-        scheduled = later[0] if later else None
-        if scheduled is not None and scheduled.limit == (in_force.limit if in_force else None):
-            scheduled = None  # it says what holds anyway
-        found[metric_id] = State(in_force, scheduled)
-    return found
+        by_metric.setdefault(row.metric_id, []).append(row)
+    return {metric_id: limit_state(found, period) for metric_id, found in by_metric.items()}
+
+
+def limit_state(rows: Sequence[UsageLimit], period: datetime) -> State[LimitSetting]:
+    """What the rows of one line (oldest first, with their metric) say of the period that starts at `period`."""
+    limits = [
+        LimitSetting(
+            None if row.quantity is None else shown_quantity(row.quantity, unit_size=row.metric.unit_size),
+            row.from_period,
+        )
+        for row in rows
+    ]
+    held = [limit for limit in limits if limit.from_period <= period]
+    later = [limit for limit in limits if limit.from_period > period]
+    in_force = held[-1] if held and held[-1].is_on else None
+    scheduled = later[0] if later else None
+    if scheduled is not None and scheduled.limit == (in_force.limit if in_force else None):
+        scheduled = None  # it says what holds anyway
+    return State(in_force, scheduled)
 
 
 def limit_setting_of(*, workspace: Workspace, metric: Metric, period: datetime) -> State[LimitSetting]:
@@ -168,6 +178,10 @@ def unread_count(*, user: User, workspace: Workspace) -> int:
 # -------------------------------------------------------------------------------------
 
 
+# Telephony is billed separately; a voice limit does not stop it (spec 4.7).
+_UNAFFECTED = {"voice_resolutions": " Telephony charges are not affected."}
+
+
 @dataclass(frozen=True, slots=True)
 class Banner:
     """One sentence; `tone` as in components/banner.html, `metric` the card it is about."""
@@ -195,7 +209,7 @@ def banners_for(*, workspace: Workspace, now: datetime) -> list[Banner]:
             Banner(
                 tone="limit",
                 title=f"{metric.agent_name or metric.name} is off in {workspace} until {until}.",
-                text=f"The limit of {reached} is reached.",
+                text=f"The limit of {reached} is reached.{_UNAFFECTED.get(metric.key, '')}",
                 metric=metric,
             )
         )

@@ -2,9 +2,13 @@
 
 from django.urls import path
 
-from alerts import views_notifications, views_workflows
+from alerts import views, views_notifications, views_spend, views_workflows
 
 urlpatterns = [
+    path("usage/<str:metric_key>/alerts", views.usage_drawer, name="usage_drawer"),
+    path("usage/<str:metric_key>/price", views.usage_price, name="usage_price"),
+    path("usage/<str:metric_key>/restricted", views.usage_restricted, name="usage_restricted"),
+    path("billing/spend-alert", views_spend.spend_alert, name="spend_alert"),
     path("workflows", views_workflows.workflows, name="workflows"),
     path("workflows/new", views_workflows.workflow_new, name="workflow_new"),
     path("workflows/handover", views_workflows.handover_steps, name="handover_steps"),

@@ -9,14 +9,18 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import render, resolve_url
+from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django_htmx.http import HttpResponseClientRedirect
 
 from config.web import is_fragment_request
-from usage.errors import NotFound
+from config.web import restricted as restricted_answer
+from usage.errors import HeadroomError, NotFound
 from usage.models import User, Workspace
+from usage.permissions import Restricted, has_flag, restricted
 from usage.selectors.access import workspace_for, workspaces_of
+from usage.services.audit import Actor, record
 
 
 def workspace_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -34,12 +38,85 @@ def workspace_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
             workspace = workspace_for(request.user, workspace_key)
         except NotFound as error:
             raise Http404 from error
-        response = view(request, workspace, **rest)
+        # The bell and the banner of the same page need not find it again.
+        request.workspace = workspace  # type: ignore[attr-defined]
+        try:
+            response = view(request, workspace, **rest)
+        except NotFound as error:
+            raise Http404 from error
+        except Restricted as refusal:
+            response = restricted_page(request, refusal, attempted=request.method == "POST")
+        except HeadroomError as refusal:
+            response = _refused(request, workspace, refusal)
         add_never_cache_headers(response)
         return response
 
     guarded.access = "teammate"  # type: ignore[attr-defined]  # a test asks every view for it
     return guarded
+
+
+def signed_in(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A view `(request, …)` for everybody who is logged in, outside any workspace."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, **rest: Any) -> HttpResponseBase:
+        if not isinstance(request.user, User):
+            return _to_login(request)
+        response = view(request, **rest)
+        add_never_cache_headers(response)
+        return response
+
+    guarded.access = "user"  # type: ignore[attr-defined]
+    return guarded
+
+
+def user_of(request: HttpRequest) -> User:
+    """The person in front of a page that only people who are logged in reach. Http404 for anybody else."""
+    if not isinstance(request.user, User):
+        raise Http404
+    return request.user
+
+
+def require_flag(
+    request: HttpRequest,
+    workspace: Workspace,
+    flag: str,
+    *,
+    doing: str,
+    action: str,
+    subject: str,
+    anywhere_in_account: bool = False,
+) -> None:
+    """Raises Restricted when the user lacks the permission; an attempt (POST) is in the audit trail as `action` on
+    `subject` (spec 1.3). `workspace_page` answers with the pop-up."""
+    user = user_of(request)
+    if has_flag(user=user, workspace=workspace, flag=flag, anywhere_in_account=anywhere_in_account):
+        return
+    refusal = restricted(workspace=workspace, flags=[flag], doing=doing)
+    if request.method == "POST":
+        record(
+            by=Actor.of_user(user),
+            action=action,
+            subject=subject,
+            account=workspace.account_id,
+            workspace=workspace,
+            after={"missing": list(refusal.permissions)},
+            reason=refusal.detail,
+        )
+    raise refusal
+
+
+def restricted_page(request: HttpRequest, refusal: Restricted, *, attempted: bool) -> HttpResponse:
+    """403 with “This feature is restricted”: a pop-up for HTMX, a page of its own otherwise. `attempted`: a change was
+    refused, not only asked about."""
+    context = shell_context(request, refusal.workspace, "") | {
+        "doing": refusal.doing,
+        "permissions": refusal.permissions,
+        "holders": refusal.holders,
+        "attempted": attempted,
+        "close_url": reverse("usage", args=[refusal.workspace.key]),
+    }
+    return restricted_answer(request, context)
 
 
 def shell_context(request: HttpRequest, workspace: Workspace, nav: str) -> dict[str, Any]:
@@ -51,6 +128,12 @@ def shell_context(request: HttpRequest, workspace: Workspace, nav: str) -> dict[
         "workspaces": list(workspaces_of(request.user)) if isinstance(request.user, User) else [],
         "support_email": settings.SUPPORT_EMAIL,
     }
+
+
+def _refused(request: HttpRequest, workspace: Workspace, refusal: HeadroomError) -> HttpResponse:
+    """What no form could say in place: a page with the sentence of the refusal, never a 5xx."""
+    context = shell_context(request, workspace, "") | {"refusal": refusal}
+    return render(request, "usage/refused.html", context, status=refusal.status)
 
 
 def _to_login(request: HttpRequest) -> HttpResponse:

@@ -54,12 +54,21 @@ def number(value: Decimal | int) -> Figure:
     return Figure(text.replace("-", MINUS))
 
 
+def figure(value: Decimal | int) -> Figure:
+    """For figures, labels and tooltips: at most two decimals, half-up (`301.53`). Tables have the exact value."""
+    amount = Decimal(value)
+    exponent = amount.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent >= -2:
+        return number(amount)
+    return number(amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP))
+
+
 def short_number(value: Decimal | int, *, from_: Decimal | int = 10_000) -> str:
-    """For axes and labels: exact below `from_`, then at most four digits and a letter: `12k`, `3.4M` (half-up)."""
+    """For axes and labels: as `figure` below `from_`, then at most four digits and a letter: `12k`, `3.4M`, half-up."""
     amount = Decimal(value)
     size = abs(amount)
     if size < from_:
-        return number(amount)
+        return figure(amount)
     for index, (unit, letter) in enumerate(NARROW_UNITS):
         if size < unit:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
@@ -23,7 +23,7 @@ from alerts.services.evaluate import queue_evaluation
 from billing.selectors.terms import terms_for
 from usage.clocks import Clock
 from usage.errors import InvalidInput
-from usage.models import Metric, UsageLimit, User, Workspace
+from usage.models import Metric, Period, UsageLimit, User, Workspace
 from usage.permissions import Restricted, has_flag, restricted
 from usage.rounding import parse_whole_number, plain_quantity, shown_quantity, stored_quantity
 from usage.services.audit import Actor, record
@@ -159,6 +159,10 @@ class DrawerChanges:
     limit: Decimal | None = None
     effective: str | None = None
 
+    def scheduled(self) -> DrawerChanges:
+        """The same from the next period on."""
+        return replace(self, effective=NEXT_PERIOD)
+
 
 @dataclass(frozen=True, slots=True)
 class DrawerChanged:
@@ -177,6 +181,7 @@ class DrawerChanged:
 class DrawerSaved:
     """What the save came to."""
 
+    period: Period
     changed: DrawerChanged
     alert: State[AlertSetting]
     limit: State[LimitSetting]
@@ -265,6 +270,7 @@ def _save_drawer(
             workspace=workspace, metric=metric, quantity=changes.limit, effective=changes.effective, clock=clock, by=by
         )
     return DrawerSaved(
+        period=period,
         changed=changed,
         alert=alert_state_of(workspace=workspace, metric=metric, period=period.starts_at),
         limit=limit_setting_of(workspace=workspace, metric=metric, period=period.starts_at),

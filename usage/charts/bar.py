@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from usage.charts.scale import FULL, percent
-from usage.formats import number
+from usage.formats import figure
 
 MIN_PART = 80  # 0.8 %: a workspace that used anything is visible
 
@@ -78,13 +78,13 @@ def usage_bar(*, parts: Sequence[Part], included: Decimal, word: str = "included
         edge = _share(included, whole)
         segments.append(Segment("ubar-over", percent(edge), percent(FULL - edge)))
         mark = percent(edge)
-        rest = Key(f"{number(used - included)} over the {number(included)} {word}", "key key-over")
+        rest = Key(f"{figure(used - included)} over the {figure(included)} {word}", "key key-over")
     else:
-        rest = Key(f"{number(included - used)} left of {number(included)}")
-    keys = tuple(Key(f"{p.name} {number(p.quantity)}", "key" if i == 0 else "key key-2") for i, p in enumerate(shown))
-    told = ", ".join(f"{part.name} {number(part.quantity)}" for part in shown)
+        rest = Key(f"{figure(included - used)} left of {figure(included)}")
+    keys = tuple(Key(f"{p.name} {figure(p.quantity)}", "key" if i == 0 else "key key-2") for i, p in enumerate(shown))
+    told = ", ".join(f"{part.name} {figure(part.quantity)}" for part in shown)
     return UsageBar(
-        sentence=f"{number(used)} of {number(included)} {word} used: {told}. {rest.words}",
+        sentence=f"{figure(used)} of {figure(included)} {word} used: {told}. {rest.words}",
         segments=tuple(segments),
         gaps=tuple(gaps),
         mark=mark,
@@ -97,7 +97,7 @@ def level_bar(*, name: str, used: Decimal, level: Decimal, words: str, tone: str
     """One quantity against one level (dashboard, “Near a level”). `words` names the level; tone: "", over or limit."""
     width = min(_share(used, level), FULL) if level > 0 else FULL
     kind = {"": "ubar-1", "over": "ubar-over", "limit": "ubar-limit"}[tone]
-    rest = f"{number(used - level)} over" if tone == "over" else f"{number(used)} of {number(level)}"
+    rest = f"{figure(used - level)} over" if tone == "over" else f"{figure(used)} of {figure(level)}"
     return UsageBar(
         sentence=f"{name}: {rest}",
         segments=(Segment(kind, "0%", percent(width)),),

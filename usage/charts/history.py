@@ -9,7 +9,7 @@ from decimal import Decimal
 from usage.charts.parts import MIN_BAR, Box, Tick, Words, points
 from usage.charts.scale import FULL, Scale, percent, scale_to, text
 from usage.charts.words import estimate, label_number
-from usage.formats import number, short_number
+from usage.formats import figure, short_number
 
 TOP = 2000
 BOTTOMS = {"wide": 20_400, "small": 12_400}
@@ -104,16 +104,16 @@ def history_chart(
     projection, stem = _projection(ahead, lefts, step, scale, labels, quantities)
     steps, notes = _steps(periods, lefts, step, scale)
     value = estimate(ahead)
-    told = [f"{period.label} {number(period.quantity)}" for period in periods]
+    told = [f"{period.label} {figure(period.quantity)}" for period in periods]
     return HistoryChart(
         height=text(bottom + 2600),
         sentence=f"{name} by billing period: {', '.join(told) or 'nothing recorded yet'}"
-        + (f"; projected {number(value)}" if value is not None else ""),
+        + (f"; projected {figure(value)}" if value is not None else ""),
         axis=tuple(Tick(text(scale.y(tick) + 400), short_number(tick)) for tick in scale.ticks()),
         grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
         bases=(text(bottom),),
         bars=tuple(bars),
-        titles=tuple(f"{period.label}: {number(period.quantity)}" for period in periods),
+        titles=tuple(f"{period.label}: {figure(period.quantity)}" for period in periods),
         steps=steps,
         projection=projection,
         projection_stem=stem,

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from usage.charts.parts import Hit, Row
 from usage.charts.scale import Column, percent
-from usage.formats import number, short_number, weekday_date
+from usage.formats import figure, number, short_number, weekday_date
 
 MILLION = 1_000_000
 
@@ -43,10 +43,10 @@ def hits(
     """One column per day with what its tooltip says."""
     found = []
     for index, column in enumerate(columns):
-        so_far = f"{number(sums[index])} so far"
+        so_far = f"{figure(sums[index])} so far"
         if pool:
-            so_far = f"{workspace} {number(sums[index])}, all {number(pool[index])} so far"
-        title = f"{weekday_date(column.on)}: {number(days[index])} that day, {so_far}"
+            so_far = f"{workspace} {figure(sums[index])}, all {figure(pool[index])} so far"
+        title = f"{weekday_date(column.on)}: {figure(days[index])} that day, {so_far}"
         found.append(Hit(percent(column.left), percent(column.right - column.left), title))
     return tuple(found)
 
@@ -71,8 +71,8 @@ def readout(
     if total is None or not columns:
         return "", "Nothing recorded" if done else "Nothing recorded yet"
     if done:
-        return "", f"{number(total)} in the period"
-    return weekday_date(columns[-1].on), f"{number(days[-1])} so far today"
+        return "", f"{figure(total)} in the period"
+    return weekday_date(columns[-1].on), f"{figure(days[-1])} so far today"
 
 
 def sentence(
@@ -89,9 +89,9 @@ def sentence(
     """The chart in words; `total` None: no usage, `pool_total` None: no other workspaces."""
     if total is None:
         return f"{name}: {'; '.join(['No usage yet this period', *(mark.words for mark in marks)])}."
-    everywhere = "" if pool_total is None else f", {number(pool_total)} in all workspaces"
-    facts = [f"{number(total)} {unit} in {workspace} so far{everywhere}", *(mark.words for mark in marks)]
+    everywhere = "" if pool_total is None else f", {figure(pool_total)} in all workspaces"
+    facts = [f"{figure(total)} {unit} in {workspace} so far{everywhere}", *(mark.words for mark in marks)]
     if projected is not None:
-        everywhere = "" if pool_projected is None else f", all workspaces {number(pool_projected)}"
-        facts.append(f"projected {number(projected)}{everywhere}")
+        everywhere = "" if pool_projected is None else f", all workspaces {figure(pool_projected)}"
+        facts.append(f"projected {figure(projected)}{everywhere}")
     return f"{name}: {'; '.join(facts)}. The same figures are in the table below."

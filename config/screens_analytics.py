@@ -1,0 +1,255 @@
+"""History over billing periods, by metric and by channel, and its export (spec 6.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_GET
+
+from billing.charges import MetricCharge
+from billing.models import Subscription
+from billing.selectors import history_of
+from config.cards import share
+from usage import charts
+from usage.access import shell_context, user_of, workspace_page
+from usage.clocks import clock_of
+from usage.csv_text import csv_lines
+from usage.formats import day_and_month, figure, money, number, period_span
+from usage.models import Account, Metric, Period, Workspace
+from usage.rounding import shown_quantity
+from usage.selectors import current_period, last_checked_at, last_periods, usage_history, workspaces_of
+
+COUNTS: Final = (6, 12, 24)
+COLUMNS: Final = (
+    "period_start",
+    "period_end",
+    "metric",
+    "workspace",
+    "quantity",
+    "unit",
+    "included",
+    "overage_quantity",
+    "overage_amount",
+    "currency",
+)
+
+History = Mapping[datetime, Mapping[int, MetricCharge]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the filter chose. `place` None = all workspaces of the account."""
+
+    account: Account
+    metrics: Sequence[Metric]
+    metric: Metric | None
+    places: Sequence[Workspace]
+    place: Workspace | None
+    count: int
+    periods: Sequence[Period]
+    now: datetime
+    history: History
+
+    @property
+    def query(self) -> str:
+        """The filter as it stands in the address."""
+        chosen = {"metric": self.metric.key if self.metric else "", "periods": str(self.count)}
+        return urlencode(chosen | ({"workspace": self.place.key} if self.place else {}))
+
+
+@require_GET
+@workspace_page
+def analytics(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    """Bars and a table for one metric, small multiples for the channels. `?metric=`, `?workspace=`, `?periods=`."""
+    shown = _shown(request, workspace)
+    used = _quantities(shown)
+    running = shown.periods[-1] if shown.periods else None
+    zone = running.zone if running else "UTC"
+    address = reverse("analytics_csv", args=[workspace.key])
+    context = shell_context(request, workspace, "analytics") | {
+        "page_meta": {
+            "facts": [f"Last {len(shown.periods)} billing period{'' if len(shown.periods) == 1 else 's'}"],
+            "updated_at": shown.now,
+            "checked_at": last_checked_at(shown.account, period=running),
+            "zone": zone,
+        },
+        "shown": shown,
+        "counts": COUNTS,
+        "chart": _chart(shown, shown.metric, used, size="wide") if shown.metric else None,
+        "rows": _rows(shown, shown.metric, used) if shown.metric else [],
+        "place_name": shown.place.name if shown.place else "All workspaces",
+        "channels": [
+            {
+                "metric": metric,
+                "chart": _chart(shown, metric, used, size="small"),
+                "value": figure(_quantity(used, metric, running) if running else Decimal(0)),
+            }
+            for metric in shown.metrics
+            if metric.channel
+        ],
+        "csv_url": f"{address}?{shown.query}",
+    }
+    return render(request, "pages/analytics.html", context)
+
+
+@require_GET
+@workspace_page
+def analytics_csv(request: HttpRequest, workspace: Workspace) -> HttpResponseBase:
+    """Every metric of the chosen periods as CSV, a row for each workspace the reader is in and one for the account."""
+    shown = _shown(request, workspace)
+    response = StreamingHttpResponse(csv_lines(COLUMNS, _csv_rows(shown)), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="usage-{workspace.key}.csv"'
+    return response
+
+
+def _shown(request: HttpRequest, workspace: Workspace) -> Shown:
+    account = workspace.account
+    now = clock_of(account)()
+    asked = request.GET.get("periods", "")
+    count = int(asked) if asked in {str(each) for each in COUNTS} else COUNTS[0]
+    periods = last_periods(account, until=current_period(account, now), count=count)
+    history = history_of(account=account, periods=periods, now=now)
+    metrics = _metrics(history)
+    places = [each for each in workspaces_of(user_of(request)) if each.account_id == account.pk]
+    chosen, place = request.GET.get("metric", ""), request.GET.get("workspace", "")
+    return Shown(
+        account=account,
+        metrics=metrics,
+        metric=next((each for each in metrics if each.key == chosen), metrics[0] if metrics else None),
+        places=places,
+        place=next((each for each in places if each.key == place), None),
+        count=count,
+        periods=periods,
+        now=now,
+        history=history,
+    )
+
+
+def _metrics(history: History) -> list[Metric]:
+    """The metrics that had terms in any of the periods, in their order."""
+    ids = {metric_id for charges in history.values() for metric_id in charges}
+    return list(Metric.objects.filter(pk__in=ids).order_by("position", "key"))
+
+
+def _quantities(shown: Shown) -> Mapping[tuple[int, datetime], Decimal]:
+    """Display units by metric and period start, of the chosen workspace or of all."""
+    if shown.place is None:
+        return {
+            (metric_id, start): charge.pool_quantity
+            for start, charges in shown.history.items()
+            for metric_id, charge in charges.items()
+        }
+    used = usage_history(account=shown.account, metrics=shown.metrics, periods=shown.periods, now=shown.now)
+    return {
+        (metric.pk, start): shown_quantity(places.get(shown.place.pk, Decimal(0)), unit_size=metric.unit_size)
+        for metric in shown.metrics
+        for start, places in used[metric.pk].items()
+    }
+
+
+def _quantity(used: Mapping[tuple[int, datetime], Decimal], metric: Metric, period: Period) -> Decimal:
+    return used.get((metric.pk, period.starts_at), Decimal(0))
+
+
+def _is_running(period: Period, now: datetime) -> bool:
+    return period.starts_at <= now < period.ends_at
+
+
+def _chart(
+    shown: Shown, metric: Metric, used: Mapping[tuple[int, datetime], Decimal], *, size: str
+) -> charts.HistoryChart:
+    """Included belongs to the account, so it and the projection stand only beside all workspaces."""
+    bars = []
+    projected = None
+    for period in shown.periods:
+        charge = shown.history[period.starts_at].get(metric.pk)
+        is_running = _is_running(period, shown.now)
+        if is_running and charge is not None and shown.place is None:
+            projected = charge.projected_quantity
+        bars.append(
+            charts.HistoryPeriod(
+                label=day_and_month(period.first_day),
+                quantity=_quantity(used, metric, period),
+                included=charge.terms.included if charge is not None and shown.place is None else None,
+                is_running=is_running,
+            )
+        )
+    return charts.history_chart(
+        name=metric.name,
+        periods=bars,
+        projected=projected,
+        whole=metric.unit_size == 1 and all(bar.quantity == bar.quantity.to_integral_value() for bar in bars),
+        size=size,
+    )
+
+
+def _rows(shown: Shown, metric: Metric, used: Mapping[tuple[int, datetime], Decimal]) -> list[dict[str, str]]:
+    """The table behind the bars, newest first."""
+    plans = _plans(shown)
+    rows = []
+    for period in reversed(shown.periods):
+        charge = shown.history[period.starts_at].get(metric.pk)
+        quantity = _quantity(used, metric, period)
+        included = charge.terms.included if charge else None
+        pool = charge.pool_quantity if charge else Decimal(0)
+        row = {
+            "period": period_span(period.starts_at, period.ends_at, period.zone)
+            + (", so far" if _is_running(period, shown.now) else ""),
+            "url": f"{period.first_day.isoformat()}",
+            "plan": plans[period.starts_at],
+            "used": number(quantity),
+            "included": "–" if included is None else number(included),
+            "of": "–" if not included else share(pool, included),
+            "pool": number(pool),
+            "of_pool": share(quantity, pool) if pool else "–",
+            "cost": "–" if charge is None else money(charge.overage_amount, shown.account.currency),
+        }
+        rows.append(row)
+    return rows
+
+
+def _plans(shown: Shown) -> dict[datetime, str]:
+    """The plans of each period in words: “Starter, then Professional”."""
+    changes = list(
+        Subscription.objects.filter(account=shown.account).select_related("plan").order_by("period", "starts_on")
+    )
+    found = {}
+    for period in shown.periods:
+        before = [row for row in changes if row.period < period.starts_at]
+        during = [row for row in changes if row.period == period.starts_at]
+        held = before[-1:] if not during or during[0].starts_on > period.first_day else []
+        names = [row.plan.name if row.plan else "no plan" for row in [*held, *during]]
+        found[period.starts_at] = ", then ".join(names) or "–"
+    return found
+
+
+def _csv_rows(shown: Shown) -> Iterator[Sequence[Any]]:
+    used = usage_history(account=shown.account, metrics=shown.metrics, periods=shown.periods, now=shown.now)
+    for period in shown.periods:
+        for metric in shown.metrics:
+            charge = shown.history[period.starts_at].get(metric.pk)
+            if charge is None:
+                continue
+            line = (period.first_day, period.last_day, metric.key)
+            for place in shown.places:
+                own = used[metric.pk][period.starts_at].get(place.pk, Decimal(0))
+                quantity = shown_quantity(own, unit_size=metric.unit_size)
+                yield (*line, place.key, quantity, metric.unit, None, None, None, None)
+            yield (
+                *line,
+                "",
+                charge.pool_quantity,
+                metric.unit,
+                charge.terms.included,
+                charge.overage_quantity,
+                charge.overage_amount,
+                shown.account.currency,
+            )

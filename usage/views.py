@@ -1,0 +1,24 @@
+"""The way in: from the bare address to a workspace."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET
+
+from usage.access import signed_in, user_of
+from usage.selectors.access import workspaces_of
+
+
+@require_GET
+@signed_in
+def home(request: HttpRequest) -> HttpResponse:
+    """The first workspace's dashboard; admins without one go to the admin, other people read what is missing."""
+    user = user_of(request)
+    first = workspaces_of(user).order_by("account__name", "account__key", "name", "key").first()
+    if first is not None:
+        return redirect("dashboard", workspace_key=first.key)
+    if user.is_staff:
+        return redirect("admin:index")
+    return render(request, "usage/no_workspace.html", {"support_email": settings.SUPPORT_EMAIL})
