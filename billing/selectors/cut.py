@@ -70,7 +70,7 @@ def uses_at(*, account: Account, period: Period, terms: Mapping[int, PeriodTerms
         used = usage[metric_id]
         if used.is_level:
             days = (
-                _seats_at(account=account, period=period, metric_id=metric_id, cut=cut)
+                seats_at(account=account, period=period, metric_id=metric_id, cut=cut)
                 if cut.is_behind
                 else {workspace: [seats for _, seats in held] for workspace, held in used.days.items()}
             )
@@ -94,7 +94,7 @@ def _received_later(
     return {(workspace, metric): quantity for workspace, metric, quantity in rows}
 
 
-def _seats_at(*, account: Account, period: Period, metric_id: int, cut: Cut) -> dict[int, Sequence[Decimal]]:
+def seats_at(*, account: Account, period: Period, metric_id: int, cut: Cut) -> dict[int, Sequence[Decimal]]:
     """Seats of each local day by workspace, from the reports known at the cut."""
     reports: dict[int, list[SeatReport]] = {}
     arguments = {"account": account.pk, "metric": metric_id, "cut": cut.at, "ends_at": period.ends_at}

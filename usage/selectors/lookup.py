@@ -54,12 +54,14 @@ _COLUMNS: Final = (
     "key, source, event_id, workspace_id, metric_id, period, day, quantity, occurred_at, received_at, corrects, is_void"
 )
 
-# For each workspace one walk along the index `event_line`, merged: no page sorts more than it shows.
+# For each workspace and period one walk along the index `event_line`, merged: no page sorts more than it shows.
 _LINE: Final = f"""
 SELECT e.* FROM unnest(%(workspaces)s::bigint[]) AS w(id)
+ CROSS JOIN unnest(%(periods)s::timestamptz[]) AS p(starts_at)
  CROSS JOIN LATERAL (
         SELECT {_COLUMNS} FROM usage_usageevent
-         WHERE account_id = %(account)s AND workspace_id = w.id AND metric_id = %(metric)s AND period = %(period)s
+         WHERE account_id = %(account)s AND workspace_id = w.id AND metric_id = %(metric)s
+           AND period = p.starts_at
            AND (%(after)s::timestamptz IS NULL OR received_at > %(after)s)
            AND (%(until)s::timestamptz IS NULL OR received_at <= %(until)s)
            AND (%(seen_at)s::timestamptz IS NULL OR (received_at, key) > (%(seen_at)s, %(seen_key)s::uuid))
@@ -76,11 +78,13 @@ def events_of_line(
     period: datetime,
     received_after: datetime | None = None,
     received_until: datetime | None = None,
+    earlier: Sequence[datetime] = (),
     cursor: EventCursor | None = None,
     limit: int = 100,
 ) -> Page[EventRow, EventCursor]:
     """The events behind a line: those of the period received in (`received_after`, `received_until`] (Data 5), in
-    order of arrival, correcting rows among them; None leaves that side open."""
+    order of arrival, correcting rows among them; None leaves that side open. `earlier` are starts of further periods
+    whose events count too: of levels, which reach into later periods."""
     with connection.cursor() as database:
         database.execute(
             _LINE,
@@ -88,7 +92,7 @@ def events_of_line(
                 "account": account_id,
                 "workspaces": list(workspace_ids),
                 "metric": metric_id,
-                "period": period,
+                "periods": [period, *earlier],
                 "after": received_after,
                 "until": received_until,
                 "seen_at": cursor[0] if cursor else None,
