@@ -1,4 +1,4 @@
-"""How values stand in the API's bodies (spec 2.2, 10.5): quantities in display units, decimals as strings, instants in UTC."""
+"""How values stand in the API's bodies (spec 2.2, 10.5): display units, decimals as strings, instants in UTC."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Body(Schema):
 
 
 def decimal_text(value: Decimal | None) -> str | None:
-    """"12.5": no exponent, no trailing zeros."""
+    """ "12.5": no exponent, no trailing zeros."""
     return None if value is None else plain_quantity(value)
 
 
 def instant_text(value: datetime | None) -> str | None:
-    """"2026-07-01T00:00:00Z"."""
+    """ "2026-07-01T00:00:00Z"."""
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
