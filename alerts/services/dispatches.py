@@ -3,7 +3,6 @@ only sender)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +11,8 @@ from django.db import transaction
 
 from alerts.models import Delivery, Notification
 from alerts.services.messages import instant, render_mail
-from alerts.services.outbox import contacts_of, email_to, endpoints_of, post, webhooks_of
-from billing.models import BillingContact, Invoice, InvoiceDispatch, InvoiceDocument
+from alerts.services.outbox import email_to, post, recipients_of, webhooks_of
+from billing.models import Invoice, InvoiceDispatch, InvoiceDocument
 from usage.formats import money, period_span
 from usage.models import Period, Workspace
 
@@ -46,14 +45,14 @@ def _deliver_dispatch(*, dispatch_id: int, now: datetime) -> int:
     mail = render_mail("invoice_issued", words)
     identity = f"dispatch:{dispatch.pk}"
     deliveries: list[Delivery] = []
-    contacts: Iterable[BillingContact] = contacts_of([account.pk])[account.pk]
-    for contact in contacts:
+    recipients = recipients_of([account.pk])[account.pk]
+    for contact in recipients.contacts:
         delivery = email_to(contact, account=account, mail=mail, identity=identity, now=now, notification=notification)
         delivery.dispatch, delivery.document = dispatch, document
         deliveries.append(delivery)
     if is_first:
         deliveries += webhooks_of(
-            endpoints_of([account.pk])[account.pk],
+            recipients.endpoints,
             account=account,
             kind=Notification.Kind.INVOICE_ISSUED,
             payload=_payload(invoice),

@@ -19,9 +19,9 @@ from alerts.models import Firing, LimitState, Notification
 from alerts.services.firings import FiringRow, fire
 from alerts.services.outbox import News
 
-# Whether a total (t) with its LimitState (s) still has something to be told: part of the mark in `evaluate`.
+# Whether a total (t) of a pool (c) with its LimitState (s) has something left to be told: part of evaluation's mark.
 IS_LEFT: Final = """CASE
-    WHEN t.is_over THEN coalesce(t.quantity_in_time >= t.hard_limit, false) AND t.evaluated_seq < t.seq AND NOT EXISTS (
+    WHEN c.is_over THEN coalesce(t.quantity_in_time >= t.hard_limit, false) AND t.evaluated_seq < t.seq AND NOT EXISTS (
         SELECT 1 FROM alerts_firing f
          WHERE f.account_id = t.account_id AND f.rule = 'limit' AND f.workspace_id = t.workspace_id
            AND f.metric_id = t.metric_id AND f.period = t.period AND f.threshold = t.hard_limit)
@@ -31,36 +31,34 @@ IS_LEFT: Final = """CASE
 
 # The differences, by kind: `late` = reached in time in a period that has ended, never told; `reached`; `cleared`.
 _DIFFERENCES: Final = """
-WITH running AS MATERIALIZED (
-    SELECT p.account_id, p.starts_at
-      FROM usage_period p JOIN usage_account a ON a.id = p.account_id
-     WHERE p.starts_at <= %(now)s AND p.ends_at > %(now)s AND (%(sandbox)s OR NOT a.is_sandbox)
-       AND (%(accounts)s::bigint[] IS NULL OR p.account_id = ANY(%(accounts)s::bigint[]))
+WITH lines AS MATERIALIZED (
+    SELECT DISTINCT l.account_id, l.workspace_id, l.metric_id
+      FROM usage_usagelimit l JOIN usage_account a ON a.id = l.account_id
+     WHERE (%(sandbox)s OR NOT a.is_sandbox)
+       AND (%(accounts)s::bigint[] IS NULL OR l.account_id = ANY(%(accounts)s::bigint[]))
+       AND (%(metric)s::bigint IS NULL OR l.metric_id = %(metric)s)
 ), reached AS MATERIALIZED (
-    SELECT t.account_id, t.workspace_id, t.metric_id, t.period, t.hard_limit, t.quantity
-      FROM running r JOIN usage_usagetotal t ON t.account_id = r.account_id AND t.period = r.starts_at
-     WHERE t.quantity >= t.hard_limit
-     UNION ALL
-    SELECT l.account_id, l.workspace_id, l.metric_id, r.starts_at, 0, 0
-      FROM running r
-     CROSS JOIN LATERAL (
-           SELECT DISTINCT ON (l.workspace_id, l.metric_id) l.account_id, l.workspace_id, l.metric_id, l.quantity
-             FROM usage_usagelimit l WHERE l.account_id = r.account_id AND l.from_period <= r.starts_at
-            ORDER BY l.workspace_id, l.metric_id, l.from_period DESC) l
-     WHERE l.quantity = 0 AND NOT EXISTS (
-           SELECT 1 FROM usage_usagetotal t
-            WHERE t.account_id = l.account_id AND t.workspace_id = l.workspace_id AND t.metric_id = l.metric_id
-              AND t.period = r.starts_at)
+    SELECT l.account_id, l.workspace_id, l.metric_id, p.starts_at AS period,
+           CASE WHEN t.account_id IS NULL THEN f.quantity ELSE t.hard_limit END AS hard_limit,
+           coalesce(t.quantity, 0) AS quantity
+      FROM lines l
+      JOIN usage_period p ON p.account_id = l.account_id AND p.starts_at <= %(now)s AND p.ends_at > %(now)s
+      LEFT JOIN usage_usagetotal t ON t.account_id = l.account_id AND t.workspace_id = l.workspace_id
+                                  AND t.metric_id = l.metric_id AND t.period = p.starts_at
+      LEFT JOIN LATERAL (
+           SELECT f.quantity FROM usage_usagelimit f
+            WHERE f.account_id = l.account_id AND f.workspace_id = l.workspace_id AND f.metric_id = l.metric_id
+              AND f.from_period <= p.starts_at
+            ORDER BY f.from_period DESC LIMIT 1) f ON true
+     WHERE CASE WHEN t.account_id IS NULL THEN f.quantity = 0 ELSE t.quantity >= t.hard_limit END
 )
 SELECT 'late' AS kind, t.account_id, t.workspace_id, t.metric_id, t.period, t.hard_limit AS "limit",
        t.quantity_in_time AS quantity
-  FROM usage_usagetotal t
-  JOIN usage_account a ON a.id = t.account_id
+  FROM lines l
+  JOIN usage_usagetotal t ON t.account_id = l.account_id AND t.workspace_id = l.workspace_id
+                         AND t.metric_id = l.metric_id
   JOIN usage_period p ON p.account_id = t.account_id AND p.starts_at = t.period
  WHERE t.evaluated_seq < t.seq AND p.ends_at <= %(now)s AND t.quantity_in_time >= t.hard_limit
-   AND (%(sandbox)s OR NOT a.is_sandbox)
-   AND (%(accounts)s::bigint[] IS NULL OR t.account_id = ANY(%(accounts)s::bigint[]))
-   AND (%(metric)s::bigint IS NULL OR t.metric_id = %(metric)s)
    AND NOT EXISTS (
        SELECT 1 FROM alerts_firing f
         WHERE f.account_id = t.account_id AND f.rule = 'limit' AND f.workspace_id = t.workspace_id
@@ -71,16 +69,15 @@ SELECT 'reached', r.account_id, r.workspace_id, r.metric_id, r.period, r.hard_li
   LEFT JOIN alerts_limitstate s ON s.account_id = r.account_id AND s.workspace_id = r.workspace_id
                                AND s.metric_id = r.metric_id
  WHERE NOT coalesce(s.is_reached AND s.period = r.period AND s."limit" = r.hard_limit, false)
-   AND (%(metric)s::bigint IS NULL OR r.metric_id = %(metric)s)
  UNION ALL
 -- Cleared: told as reached, and not so now. Where the running period is not opened yet nothing is used in it, and only
 -- a limit of 0 that still holds keeps the agent off.
 SELECT 'cleared', s.account_id, s.workspace_id, s.metric_id, s.period, now_on.hard_limit, coalesce(now_on.quantity, 0)
   FROM alerts_limitstate s
   JOIN usage_account a ON a.id = s.account_id
-  LEFT JOIN running r ON r.account_id = s.account_id
+  LEFT JOIN usage_period p ON p.account_id = s.account_id AND p.starts_at <= %(now)s AND p.ends_at > %(now)s
   LEFT JOIN usage_usagetotal now_on ON now_on.account_id = s.account_id AND now_on.workspace_id = s.workspace_id
-                                   AND now_on.metric_id = s.metric_id AND now_on.period = r.starts_at
+                                   AND now_on.metric_id = s.metric_id AND now_on.period = p.starts_at
  WHERE s.is_reached AND (%(sandbox)s OR NOT a.is_sandbox)
    AND (%(accounts)s::bigint[] IS NULL OR s.account_id = ANY(%(accounts)s::bigint[]))
    AND (%(metric)s::bigint IS NULL OR s.metric_id = %(metric)s)

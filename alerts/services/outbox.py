@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db import connection
 from django_q.tasks import async_task
 
 from alerts.models import Delivery, Notification, WebhookEndpoint
@@ -32,6 +33,15 @@ WEBHOOK_TYPES: Final = {
     Notification.Kind.LIMIT_CLEARED: "limit.cleared",
     Notification.Kind.INVOICE_ISSUED: "invoice.issued",
 }
+
+_RECIPIENTS: Final = """
+SELECT 'email', account_id, id, email, name, NULL::varchar[] FROM billing_billingcontact
+ WHERE account_id = ANY(%(accounts)s::bigint[])
+ UNION ALL
+SELECT 'webhook', account_id, id, url, '', types FROM alerts_webhookendpoint
+ WHERE account_id = ANY(%(accounts)s::bigint[]) AND is_on
+ ORDER BY 1, 2, 3
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,7 @@ def tell(news: Sequence[News], *, now: datetime) -> list[Delivery]:
         for item, said in zip(news, words, strict=True)
     )
     accounts = surroundings.accounts
-    contacts = contacts_of(accounts)
-    endpoints = endpoints_of(accounts)
+    recipients = recipients_of(accounts)
     deliveries = []
     for item, said, notification in zip(news, words, notifications, strict=True):
         account = accounts[item.account_id]
@@ -95,12 +104,17 @@ def tell(news: Sequence[News], *, now: datetime) -> list[Delivery]:
                 email_to(
                     contact, account=account, mail=mail, identity=item.identity, now=now, notification=notification
                 )
-                for contact in contacts[item.account_id]
+                for contact in recipients[item.account_id].contacts
             ]
         deliveries += webhooks_of(
-            endpoints[item.account_id], account=account, kind=item.kind, payload=said.payload, identity=item.identity,
-            now=now, notification=notification,
-        )  # fmt: skip
+            recipients[item.account_id].endpoints,
+            account=account,
+            kind=item.kind,
+            payload=said.payload,
+            identity=item.identity,
+            now=now,
+            notification=notification,
+        )
     return post(deliveries)
 
 
@@ -117,19 +131,28 @@ def queue_sending() -> None:
     async_task("alerts.jobs.deliver")
 
 
-def contacts_of(accounts: Iterable[int]) -> dict[int, list[BillingContact]]:
-    """The billing contacts of accounts, one query."""
-    found: dict[int, list[BillingContact]] = defaultdict(list)
-    for contact in BillingContact.objects.filter(account__in=accounts).order_by("id"):
-        found[contact.account_id].append(contact)
-    return found
+@dataclass(slots=True)
+class Recipients:
+    """Whom an account's messages go to."""
+
+    contacts: list[BillingContact] = field(default_factory=list)
+    endpoints: list[WebhookEndpoint] = field(default_factory=list)
 
 
-def endpoints_of(accounts: Iterable[int]) -> dict[int, list[WebhookEndpoint]]:
-    """The webhook endpoints of accounts that are switched on, one query."""
-    found: dict[int, list[WebhookEndpoint]] = defaultdict(list)
-    for endpoint in WebhookEndpoint.objects.filter(account__in=accounts, is_on=True).order_by("id"):
-        found[endpoint.account_id].append(endpoint)
+def recipients_of(accounts: Iterable[int]) -> dict[int, Recipients]:
+    """The billing contacts of accounts and their webhook endpoints that are switched on, in one query."""
+    found: dict[int, Recipients] = defaultdict(Recipients)
+    with connection.cursor() as cursor:
+        cursor.execute(_RECIPIENTS, {"accounts": list(accounts)})
+        for channel, account_id, pk, address, name, types in cursor.fetchall():
+            if channel == Delivery.Channel.EMAIL:
+                found[account_id].contacts.append(
+                    BillingContact(pk=pk, account_id=account_id, email=address, name=name)
+                )
+            else:
+                found[account_id].endpoints.append(
+                    WebhookEndpoint(pk=pk, account_id=account_id, url=address, types=types)
+                )
     return found
 
 

@@ -19,15 +19,18 @@ from usage.models import Period
 # The threshold in force in the running period, and in an ended one with usage that nobody has looked at yet; there only
 # as long as nothing arrived late, because late usage never alerts (spec 3.6).
 _IN_FORCE: Final = """
-WITH spans AS MATERIALIZED (
-    SELECT p.id, p.account_id, p.starts_at
-      FROM usage_period p JOIN usage_account a ON a.id = p.account_id
+WITH alerting AS MATERIALIZED (
+    SELECT DISTINCT s.account_id, a.ended_at
+      FROM alerts_spendalert s JOIN usage_account a ON a.id = s.account_id
      WHERE (%(sandbox)s OR NOT a.is_sandbox)
-       AND (%(accounts)s::bigint[] IS NULL OR p.account_id = ANY(%(accounts)s::bigint[]))
-       AND EXISTS (SELECT 1 FROM alerts_spendalert s WHERE s.account_id = p.account_id AND s.from_period <= p.starts_at)
-       AND p.starts_at <= %(now)s
-       AND (p.ends_at > %(now)s OR (
-           EXISTS (SELECT 1 FROM usage_usagetotal t
+       AND (%(accounts)s::bigint[] IS NULL OR s.account_id = ANY(%(accounts)s::bigint[]))
+), spans AS MATERIALIZED (
+    SELECT p.id, p.account_id, p.starts_at
+      FROM alerting x
+      JOIN usage_period p ON p.account_id = x.account_id
+     WHERE p.starts_at <= %(now)s AND (p.ends_at > %(now)s OR (
+           p.ends_at > %(now)s::timestamptz - interval '35 days'
+           AND EXISTS (SELECT 1 FROM usage_usagetotal t
                     WHERE t.account_id = p.account_id AND t.period = p.starts_at AND t.evaluated_seq < t.seq)
            AND NOT EXISTS (SELECT 1 FROM usage_usagetotal t
                     WHERE t.account_id = p.account_id AND t.period = p.starts_at AND t.quantity <> t.quantity_in_time)))
@@ -40,11 +43,9 @@ SELECT s.id, x.id
  WHERE s.threshold IS NOT NULL
  UNION ALL
 -- Without an alert: an account whose running period nobody has opened yet; fixed charges are due in it all the same.
-SELECT NULL, a.id FROM usage_account a
- WHERE EXISTS (SELECT 1 FROM alerts_spendalert s WHERE s.account_id = a.id)
-   AND NOT EXISTS (SELECT 1 FROM usage_period p WHERE p.account_id = a.id AND p.ends_at > %(now)s)
-   AND (a.ended_at IS NULL OR a.ended_at > %(now)s) AND (%(sandbox)s OR NOT a.is_sandbox)
-   AND (%(accounts)s::bigint[] IS NULL OR a.id = ANY(%(accounts)s::bigint[]))
+SELECT NULL, x.account_id FROM alerting x
+ WHERE (x.ended_at IS NULL OR x.ended_at > %(now)s)
+   AND NOT EXISTS (SELECT 1 FROM usage_period p WHERE p.account_id = x.account_id AND p.ends_at > %(now)s)
  ORDER BY 1, 2
 """
 

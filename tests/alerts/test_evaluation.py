@@ -194,6 +194,7 @@ def test_a_sandbox_account_is_evaluated_by_its_own_clock(a_story: Callable[..., 
 
 def test_a_slot_is_done_once_however_often_it_is_delivered(story: Story) -> None:
     slot = "2026-06-02T12:30:00+00:00"
+    story.now = datetime.now(UTC)  # jobs read the system's clock
     story.alert(10).uses(10)
     refresh(slot)
     recalculate_limits(slot)

@@ -1,7 +1,7 @@
 """The usage tables: events, days, totals, reservations (Data 1-3, 7).
 
-Every key leads with the account (one account = one shard), there is no sequence, nothing points at an event, and the event table
-has no foreign key. The ORM reads them; the counting itself is one SQL statement in `usage.services`.
+Every key leads with the account (one account = one shard), there is no sequence, nothing points at an event, and the
+event table has no foreign key. The ORM reads them; the counting itself is one SQL statement in `usage.services`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,21 @@ class UsageEvent(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="event_void_is_correction", condition=models.Q(is_void=False) | models.Q(corrects__isnull=False))
+            models.CheckConstraint(
+                name="event_void_is_correction", condition=models.Q(is_void=False) | models.Q(corrects__isnull=False)
+            )
         ]
         indexes = [
             # Explaining a line, the event lookup and the seat days read one index range, newest last, at any size.
-            models.Index(fields=["account_id", "workspace_id", "metric_id", "period", "received_at"], name="event_line"),
+            models.Index(
+                fields=["account_id", "workspace_id", "metric_id", "period", "received_at"], name="event_line"
+            ),
         ]
 
 
 class UsageDay(models.Model):
-    """What a workspace used of a metric on a local day of a period. Seats: the highest level held and the level at the day's end."""
+    """What a workspace used of a metric on a local day of a period. Seats: the highest level held and the level at the
+    day's end."""
 
     pk = models.CompositePrimaryKey("account_id", "workspace_id", "metric_id", "period", "day")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -63,8 +68,8 @@ class UsageTotal(models.Model):
     """The running total of a workspace and metric in a period, with the limit in force beside it.
 
     `quantity >= hard_limit` is the fact that stops the agent (spec 4.3). `seq` grows by one with every change;
-    `evaluated_seq < seq` means that alerts have not looked yet. `next_level` is the quantity at which somebody must be told:
-    0 = not computed, NULL = nobody (Data 7).
+    `evaluated_seq < seq` means that alerts have not looked yet. `next_level` is the quantity at which somebody must be
+    told: 0 = not computed, NULL = nobody (Data 7).
     """
 
     pk = models.CompositePrimaryKey("account_id", "workspace_id", "metric_id", "period")
@@ -74,7 +79,9 @@ class UsageTotal(models.Model):
     period = models.DateTimeField()
     quantity = models.DecimalField(**QUANTITY, default=0)
     quantity_in_time = models.DecimalField(
-        **QUANTITY, default=0, help_text="Only what was received before the period's end: alerts read this one (spec 3.6)."
+        **QUANTITY,
+        default=0,
+        help_text="Only what was received before the period's end: alerts read this one (spec 3.6).",
     )
     reserved = models.DecimalField(**QUANTITY, default=0)
     hard_limit = models.DecimalField(**QUANTITY, null=True)
@@ -89,6 +96,9 @@ class UsageTotal(models.Model):
             models.CheckConstraint(name="total_reserved_not_negative", condition=models.Q(reserved__gte=0)),
             models.CheckConstraint(name="total_evaluated_not_ahead", condition=models.Q(evaluated_seq__lte=F("seq"))),
         ]
+        # The pool: all workspaces' totals of a period. None of these columns ever changes, so updates stay on the page
+        # (HOT).
+        indexes = [models.Index(fields=["account", "period", "metric"], name="total_by_pool")]
 
 
 class Reservation(models.Model):
