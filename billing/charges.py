@@ -373,22 +373,21 @@ def _seats_line(use: MetricUse, days_in_period: int, currency: str) -> ChargeLin
 
 
 def _usage_line(use: MetricUse, currency: str) -> ChargeLine:
-    terms = use.terms
+    terms, size = use.terms, use.terms.unit_size
     used = tuple((workspace, quantity) for workspace, quantity in use.quantities.items() if quantity)
     return ChargeLine(
         kind=USAGE,
         description=terms.name,
         metric_id=terms.metric_id,
-        quantity=shown_quantity(use.pool, unit_size=terms.unit_size),
+        quantity=shown_quantity(use.pool, unit_size=size),
         included=terms.included,
         overage=_overage(terms, use.pool),
         unit_price=terms.unit_price,
         amount=terms.amount(use.pool, currency),
-        workspaces=tuple(
-            (workspace, shown_quantity(quantity, unit_size=terms.unit_size)) for workspace, quantity in used
-        ),
+        workspaces=tuple((workspace, shown_quantity(used_here, unit_size=size)) for workspace, used_here in used),
         ledger=used,
-        detail={"terms": terms.kind},
+        # A name such as “Phone” does not say what is counted.
+        detail={"terms": terms.kind, **({"unit": terms.unit} if size != 1 else {})},
     )
 
 

@@ -96,6 +96,7 @@ def chart_facts(line: ChargeLine, lines: Sequence[ChargeLine], days: Sequence[Se
     is_contracted = any(other.kind == CONTRACTED and other.metric_id == line.metric_id for other in lines)
     return {
         "name": line.description,
+        "total": plain_quantity(line.quantity or ZERO),
         "included": None if line.included is None else plain_quantity(line.included),
         "terms": "contracted" if is_contracted else "included",
         "days": [list(day) for day in days],

@@ -208,7 +208,7 @@ def test_what_is_printed_is_frozen():
     assert invoice.frozen["buyer"]["address_lines"] == ["Hauptstr. 1", "2. OG"]
     assert invoice.due_on == date(2026, 7, 31)
     assert invoice.frozen["chart"] == [
-        {"name": "Conversations", "included": "250", "terms": "included", "days": [["2026-06-15", "3"]]}
+        {"name": "Conversations", "total": "3", "included": "250", "terms": "included", "days": [["2026-06-15", "3"]]}
     ]
 
 

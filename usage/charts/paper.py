@@ -26,6 +26,7 @@ class PaperPanel:
     days: Sequence[Decimal]
     included: Decimal | None = None
     word: str = "Included"
+    total: Decimal | None = None  # as billed, where the days are rounded one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def paper_chart(*, panels: Sequence[PaperPanel], first_on: date, last_on: date) 
     rows = max(1, -(-len(shown) // 2))
     told = []
     for panel in shown:
-        total = sum(panel.days, Decimal(0))
+        total = panel.total if panel.total is not None else sum(panel.days, Decimal(0))
         limit = "" if panel.included is None else f", {panel.word.lower()} {number(panel.included)}"
         told.append(f"{panel.name}: {number(total)}{limit}.")
     return PaperChart(
@@ -120,7 +121,7 @@ def _shape(panel: PaperPanel, index: int) -> PaperShape:
     label_y = "" if level is None else text(level - 400 if level - 400 > down + TOP else level + 1000)
     return PaperShape(
         name=panel.name if len(panel.name) <= 34 else panel.name[:33].rstrip() + "…",
-        total=number(total),
+        total=number(total if panel.total is None else panel.total),
         left=text(left),
         right=text(left + PANEL),
         middle=text(left + PANEL // 2),

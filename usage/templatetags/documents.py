@@ -132,7 +132,7 @@ def iban(value: str) -> str:
 def document_chart(panels: Sequence[Mapping[str, Any]], first_day: object, last_day: object) -> dict[str, str] | None:
     """{src, alt} of the small chart: an SVG inside the address, so that rendering needs no file and no network.
 
-    `panels`: [{name, included, terms, days: [[ISO date, quantity], …]}], as frozen. None when there is nothing to draw.
+    `panels`: [{name, total, included, terms, days: [[ISO date, quantity], …]}], as frozen. None without any.
     """
     shown = [
         PaperPanel(
@@ -140,6 +140,7 @@ def document_chart(panels: Sequence[Mapping[str, Any]], first_day: object, last_
             days=[Decimal(str(quantity)) for _, quantity in panel["days"]],
             included=None if panel.get("included") is None else Decimal(str(panel["included"])),
             word="Contracted" if panel.get("terms") == "contracted" else "Included",
+            total=None if panel.get("total") is None else Decimal(str(panel["total"])),
         )
         for panel in panels or ()
         if panel.get("days")
