@@ -1,0 +1,65 @@
+"""Which benchmarks there are, in the order in which they run, and their table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from config.bench import answers, evaluation, ingest, invoices, pages
+from config.bench.filling import fill
+from config.bench.ground import Ground, Sizes, own_database, query
+from config.bench.measure import Row
+from usage.clocks import system_clock
+
+Say = Callable[[str], None]
+
+BENCHMARKS: Final[Mapping[str, Callable[[Ground], Iterator[Row]]]] = {
+    "pages": pages.usage_page,
+    "ingest": ingest.batches,
+    "single": ingest.single,
+    "consume": answers.consume,
+    "decisions": answers.decisions,
+    "evaluation": evaluation.sweeps,
+    "closing": invoices.closing,
+    "pdfs": invoices.pdfs,
+}
+
+
+def measured(*, names: Iterable[str], sizes: Sizes, say: Say) -> Iterator[Row]:
+    """The rows of the benchmarks of these names, on a database of their own that is gone afterwards."""
+    with own_database(sizes, system_clock()) as ground:
+        say(f"Making {sizes.events:,} events of {sizes.accounts:,} accounts …")
+        fill(ground)
+        say(_described())
+        for name, benchmark in BENCHMARKS.items():
+            if name in names:
+                say(f"{name} …")
+                yield from benchmark(ground)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = [("", "value", "", "floor", "ratio", "goal", "")]
+    for row in rows:
+        floor, ratio = ("" if each is None else _short(each) for each in (row.floor, row.ratio))
+        verdict = {True: "ok", False: "MISSED", None: ""}[row.ok]
+        lines.append((row.name, _short(row.value), row.unit, floor, ratio, row.goal, verdict))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    rule = "|".join("-" * (width + 2) for width in widths)
+    texts = ["| " + " | ".join(_padded(line, widths)) + " |" for line in lines]
+    return "\n".join([texts[0], f"|{rule}|", *texts[1:]])
+
+
+def _padded(line: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for column, (text, width) in enumerate(zip(line, widths, strict=True)):
+        yield text.rjust(width) if column in (1, 3, 4) else text.ljust(width)
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def _described() -> str:
+    names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
+    found = dict(query("SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE name = ANY(%s)", [[*names]]))
+    return "PostgreSQL: " + ", ".join(f"{name} {found[name]}" for name in names)
