@@ -71,6 +71,10 @@ _PLAN_LEVELS = """
            SELECT c.account_id, c.metric_id, c.period, c.quantity, c.included AS threshold, c.baseline, l.level,
                   c.included * l.level / 100 AS reached_at
              FROM (VALUES (80), (90), (100)) AS l (level) WHERE c.included IS NOT NULL"""
+# Cheap questions first: most totals are below their lowest level.
+_IS_OWN_NEAR = "t.quantity_in_time >= u.threshold * CASE WHEN u.also_50_80 THEN 0.5 ELSE 1 END"
+_IS_PLAN_NEAR = "c.quantity >= c.included * 0.8"
+
 _FIRED = """EXISTS (
            SELECT 1 FROM alerts_firing f
             WHERE f.account_id = o.account_id AND f.rule = '{rule}' AND f.workspace_id {workspace}
@@ -91,12 +95,12 @@ reached AS (
       FROM {_TOTALS_OF_POOLS}
      CROSS JOIN LATERAL ({_OWN_ALERT}) u
      CROSS JOIN LATERAL ({_OWN_LEVELS}) o
-     WHERE o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_OWN}
+     WHERE {_IS_OWN_NEAR} AND o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_OWN}
      UNION ALL
     SELECT 'plan_alert', o.account_id, NULL, o.metric_id, o.period, o.level, o.threshold, o.quantity, o.baseline
       FROM pools c
      CROSS JOIN LATERAL ({_PLAN_LEVELS}) o
-     WHERE o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_PLAN}
+     WHERE {_IS_PLAN_NEAR} AND o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_PLAN}
 )
 INSERT INTO alerts_firing (rule, account_id, workspace_id, metric_id, period, level, threshold, quantity, baseline,
                            fired_at)
@@ -113,27 +117,32 @@ RETURNING rule, account_id, workspace_id, metric_id, period, level, threshold, q
 SETTLE: Final = f"""
 WITH {_POOLS}
 shared AS MATERIALIZED (
-    SELECT c.*, plan.is_left, (plan.next_level - c.quantity)
-           / (SELECT count(*) FROM usage_workspace w WHERE w.account_id = c.account_id) AS part
+    SELECT c.*,
+           (least(CASE WHEN c.included * 0.8 > greatest(c.baseline, c.quantity) THEN c.included * 0.8 END,
+                  CASE WHEN c.included * 0.9 > greatest(c.baseline, c.quantity) THEN c.included * 0.9 END,
+                  CASE WHEN c.included > greatest(c.baseline, c.quantity) THEN c.included END) - c.quantity)
+           / (SELECT count(*) FROM usage_workspace w WHERE w.account_id = c.account_id) AS part,
+           {_IS_PLAN_NEAR} AND EXISTS (
+               SELECT 1 FROM ({_PLAN_LEVELS}) o
+                WHERE o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_PLAN}) AS is_left
       FROM pools c
-     CROSS JOIN LATERAL (
-           SELECT min(o.reached_at) FILTER (WHERE o.reached_at > greatest(o.baseline, o.quantity)) AS next_level,
-                  bool_or(o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_PLAN}) AS is_left
-             FROM ({_PLAN_LEVELS}) o) plan
 ), wanted AS MATERIALIZED (
     SELECT t.account_id, t.workspace_id, t.metric_id, t.period, t.seq, t.evaluated_seq, t.next_level AS old_level,
            CASE WHEN NOT c.is_over THEN least(
-               trunc(own.next_level, 6),
+               CASE WHEN u.also_50_80 AND u.threshold * 0.5 > greatest(u.baseline, t.quantity_in_time)
+                    THEN trunc(u.threshold * 0.5, 6) END,
+               CASE WHEN u.also_50_80 AND u.threshold * 0.8 > greatest(u.baseline, t.quantity_in_time)
+                    THEN trunc(u.threshold * 0.8, 6) END,
+               CASE WHEN u.threshold > greatest(u.baseline, t.quantity_in_time) THEN u.threshold END,
                -- greatest() passes over NULL, which here means: nobody is to be told of the pool.
                CASE WHEN c.part IS NOT NULL THEN t.quantity + greatest(trunc(c.part, 6), 0.000001) END,
                CASE WHEN t.hard_limit > t.quantity THEN t.hard_limit END) END AS next_level,
-           coalesce(own.is_left, false) OR coalesce(c.is_left, false) OR {IS_LEFT} AS is_left
+           coalesce({_IS_OWN_NEAR}, false) AND EXISTS (
+               SELECT 1 FROM ({_OWN_LEVELS}) o
+                WHERE o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_OWN})
+           OR coalesce(c.is_left, false) OR {IS_LEFT} AS is_left
       FROM {_TOTALS_OF_POOLS.replace("pools c", "shared c")}
       LEFT JOIN LATERAL ({_OWN_ALERT}) u ON true
-     CROSS JOIN LATERAL (
-           SELECT min(o.reached_at) FILTER (WHERE o.reached_at > greatest(o.baseline, o.quantity)) AS next_level,
-                  bool_or(o.reached_at > o.baseline AND o.reached_at <= o.quantity AND NOT {_FIRED_OWN}) AS is_left
-             FROM ({_OWN_LEVELS}) o) own
       LEFT JOIN alerts_limitstate s ON s.account_id = t.account_id AND s.workspace_id = t.workspace_id
                                    AND s.metric_id = t.metric_id
 ), changing AS MATERIALIZED (
