@@ -109,7 +109,7 @@ def _context(request: HttpRequest, reading: Reading) -> dict[str, Any]:
         "estimate": _estimate(reading),
         "is_running": reading.is_running,
         "is_fragment": is_fragment_request(request),
-        "refresh_url": address,
+        "live_url": address,
         "earlier_url": f"{address}?period={frame.earlier.isoformat()}" if frame.earlier else "",
         "later_url": _later_url(frame, address, is_running=reading.is_running),
         "current_url": "" if reading.is_running else address,
