@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from config.management.commands.check_invariants import all_checks, violations
-from tests.factories import BY, NOON, event, make_account, use, workspace
+from tests.factories import BY, NOON, event, make_account, metric, use, workspace
 from tests.usage.test_consume import limit, take
 from tests.usage.test_reservations import keep
 from usage import invariants
@@ -87,14 +87,18 @@ BREAKAGES: list[tuple[Callable[[], Iterable[str]], str]] = [
     (invariants.rows_stay_in_their_account, "UPDATE usage_usageevent SET workspace_id = %(foreign)s"),
     (
         invariants.rows_stay_in_their_account,
-        "UPDATE usage_usagetotal SET workspace_id = %(foreign)s WHERE metric_id = 3",
+        "UPDATE usage_usagetotal SET workspace_id = %(foreign)s WHERE metric_id = %(sms)s",
     ),
 ]
 
 
 @pytest.mark.parametrize(("check", "breakage"), BREAKAGES)
 def test_each_check_notices(account: Account, check: Callable[[], Iterable[str]], breakage: str) -> None:
-    arguments: dict[str, Any] = {"account": account.pk, "foreign": workspace("other").pk}
+    arguments: dict[str, Any] = {
+        "account": account.pk,
+        "foreign": workspace("other").pk,
+        "sms": metric("sms").pk,
+    }
     with connection.cursor() as cursor:
         if "DELETE FROM usage_period" in breakage:
             use("sms", 1, at=NOON + timedelta(days=75))

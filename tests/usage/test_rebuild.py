@@ -143,3 +143,11 @@ def test_it_is_exact_while_usage_streams_in(transactional_db: None) -> None:
     assert not [result for result in results if isinstance(result, Exception)]
     assert total(period=account.periods.earliest("starts_at").starts_at).quantity == 4 + 4 * 8 * 20
     assert broken() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_check_reads_one_snapshot_outside_a_transaction_too(transactional_db: None) -> None:
+    some_usage()
+    out = StringIO()
+    call_command("check_invariants", stdout=out)
+    assert out.getvalue() == ""
