@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
+from billing import api_invoices
 from billing.charges import MetricCharge
 from billing.money import plain_money
 from billing.selectors.charges import Standing, usage_of
@@ -19,6 +20,7 @@ from usage.rounding import plain_quantity, shown_quantity
 from usage.selectors import current_period, last_checked_at
 
 router = Router(tags=["billing"])
+router.add_router("", api_invoices.router)
 
 
 class PeriodSpan(Schema):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import views_contacts, views_plans
+from billing import views_contacts, views_invoices, views_plans
 
 urlpatterns = [
     path("billing/restricted", views_contacts.billing_restricted, name="billing_restricted"),
@@ -11,4 +11,10 @@ urlpatterns = [
     path("billing/contacts/<int:contact_id>/remove", views_contacts.contact_remove, name="contact_remove"),
     path("billing/plans", views_plans.plans, name="plans"),
     path("billing/plans/<str:plan_key>", views_plans.plan_preview, name="plan_preview"),
+    path("invoices", views_invoices.invoice_list, name="invoices"),
+    path("invoices.csv", views_invoices.invoices_csv, name="invoices_csv"),
+    path("invoices/<str:number>.pdf", views_invoices.invoice_pdf, name="invoice_pdf"),
+    path("invoices/<str:number>", views_invoices.invoice_detail, name="invoice_detail"),
+    path("invoices/<str:number>/lines/<int:position>.csv", views_invoices.invoice_line_csv, name="invoice_line_csv"),
+    path("invoices/<str:number>/lines/<int:position>", views_invoices.invoice_line, name="invoice_line"),
 ]

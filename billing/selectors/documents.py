@@ -49,7 +49,7 @@ def line_values(line: InvoiceLine) -> dict[str, Any]:
 
 def with_lines(invoices: Any) -> Any:
     """The query with everything that `document_of` reads, in a constant number of queries."""
-    lines = InvoiceLine.objects.order_by("position")
+    lines = InvoiceLine.objects.select_related("metric").order_by("position")
     return invoices.select_related("account", "corrects").prefetch_related(Prefetch("lines", queryset=lines))
 
 
