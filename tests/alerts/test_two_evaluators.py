@@ -183,7 +183,7 @@ def play(story: Story, script: list[tuple[str, str, int]], *, is_calm: bool) -> 
 
 
 @settings(
-    max_examples=int(os.environ.get("HEADROOM_INTERLEAVINGS", "12")),
+    max_examples=int(os.environ.get("HEADROOM_INTERLEAVINGS", "6")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -72,7 +72,7 @@ class Model:
 
 
 @settings(
-    max_examples=int(os.environ.get("HEADROOM_HISTORIES", "40")),
+    max_examples=int(os.environ.get("HEADROOM_HISTORIES", "25")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
