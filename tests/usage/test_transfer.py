@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 
 from tests.factories import BY, NOON, make_account, use, workspace
 from tests.usage.test_consume import broken, total
-from usage import selectors
 from usage.clocks import system_clock
 from usage.csv_text import cell, csv_lines, text_of
-from usage.models import Account, Metric, UsageEvent, UsageTotal
+from usage.models import Account, UsageEvent, UsageTotal
 from usage.services.corrections import void_event
-from usage.services.transfer import HEADER, export_events
+from usage.services.transfer import HEADER
 
 GOOD = """id,workspace,metric,time,quantity
 a,atlas,sms,2026-06-15T12:00:00Z,2.5
@@ -194,18 +193,22 @@ def test_an_export_is_imported_as_the_same_usage(run: Any, account: Account) -> 
     assert copied == {row.event_id: row.quantity for row in originals}
 
 
-def exported(account: Account) -> str:
-    workspaces = {place.pk: place.key for place in account.workspaces.all()}
-    metrics = {row.pk: row for row in Metric.objects.all()}
-    lines = []
-    for period in account.periods.order_by("starts_at"):
-        for metric_id in metrics:
-            rows = selectors.iterate_events(
-                account_id=account.pk, workspace_ids=list(workspaces), metric_id=metric_id, period=period.starts_at
-            )
-            part = list(export_events(rows, workspaces=workspaces, metrics=metrics))
-            lines += part if not lines else part[1:]
-    return "".join(lines)
+def exported(account: Account, **options: Any) -> str:
+    out = StringIO()
+    call_command("export_events", account=account.key, stdout=out, **options)
+    return out.getvalue()
+
+
+def test_an_export_can_be_narrowed(run: Any, account: Account) -> None:
+    run(GOOD)
+    assert len(exported(account).splitlines()) == 6
+    assert [line.split(",")[1] for line in exported(account, workspace="birch").splitlines()[1:]] == ["c"]
+    assert [line.split(",")[1] for line in exported(account, metric="sms").splitlines()[1:]] == ["a"]
+    for wrong in ({"workspace": "nothing"}, {"metric": "nothing"}):
+        with pytest.raises(CommandError):
+            exported(account, **wrong)
+    with pytest.raises(CommandError):
+        call_command("export_events", account="nothing")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "＝", "'=", "''+"])
