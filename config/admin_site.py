@@ -8,6 +8,8 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, path, reverse
 
+ORDER = ("usage", "billing", "alerts", "django_q", "auth")
+
 
 class HeadroomAdminSite(AdminSite):
     """Django's admin with the operator's pages beside the models."""
@@ -24,18 +26,20 @@ class HeadroomAdminSite(AdminSite):
         super().register(model_or_iterable, admin_class, **options)
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        from usage.admin import lookup
+        from usage.admin import corrections, lookup
 
         own = [
             path("usage/lookup/", self.admin_view(lookup.usage_lookup), name="usage_lookup"),
+            path("usage/correct/", self.admin_view(corrections.correct_event), name="usage_correct"),
         ]
-        return [*own, *super().get_urls()]  # type: ignore[list-item]
+        return [*own, *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The models, and the operator's pages as if they were some."""
         apps: list[Any] = super().get_app_list(request, app_label)
+        apps.sort(key=lambda app: ORDER.index(app["app_label"]) if app["app_label"] in ORDER else len(ORDER))
         for app in apps:
-            if app["app_label"] == "usage" and request.user.has_perm("usage.view_usageevent"):  # type: ignore[union-attr]
+            if app["app_label"] == "usage" and request.user.has_perm("usage.view_usageevent"):
                 app["models"].append(_page("Usage: events, days, totals, reservations", "UsageLookup", "usage_lookup"))
         return apps
 

@@ -45,7 +45,6 @@ class StoredAnswerAdmin(ReadOnlyAdmin):
     search_fields = ("message_id", "conversation__conversation_id")
     ordering = ("-pk",)
     fields = ("message_id", linked("conversation"), "answered_at", structure("answer"))
-    readonly_fields = fields
 
 
 @admin.register(Workflow)
@@ -57,7 +56,6 @@ class WorkflowAdmin(ReadOnlyAdmin):
     list_select_related = ("workspace",)
     search_fields = ("name", "workspace__key", "workspace__name")
     fields = ("name", linked("workspace"), "position", "is_on", structure("audience"), structure("branches"))
-    readonly_fields = fields
 
 
 @admin.register(HandoverSteps)
@@ -68,4 +66,3 @@ class HandoverStepsAdmin(ReadOnlyAdmin):
     list_select_related = ("workspace",)
     search_fields = ("workspace__key", "workspace__name")
     fields = (linked("workspace"), structure("steps"))
-    readonly_fields = fields

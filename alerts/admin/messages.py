@@ -50,7 +50,6 @@ class NotificationAdmin(ReadOnlyAdmin):
         "sent",
         "dedupe",
     )
-    readonly_fields = fields
 
     @admin.display(description="e-mails and webhooks")
     def sent(self, notification: Notification) -> Any:
@@ -116,20 +115,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     search_fields = ("recipient", "subject", "message_id", "account__key")
     search_help_text = "Recipient, subject, Message-ID or account"
     actions = (replay,)
-    readonly_fields = (
-        "headers",
-        "as_it_looks",
-        "as_text",
-        "state",
-        "channel",
-        "attempts",
-        "last_error",
-        "created_at",
-        "sent_at",
-        "next_attempt",
-        "belongs_to",
-        structure("payload", "body"),
-    )
+    fieldsets = ()
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request)
@@ -140,7 +126,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
             "account", "notification", "dispatch__invoice", "endpoint", "document__invoice"
         ).defer("document__content")
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         return lookup == "dispatch__invoice__id__exact" or super().lookup_allowed(lookup, value, request)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -152,9 +138,6 @@ class DeliveryAdmin(ReadOnlyAdmin):
             ("State", {"fields": ("state", "attempts", "last_error", "created_at", "next_attempt", "sent_at")}),
             ("Message", {"fields": message}),
         ]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [name for _, options in self.get_fieldsets(request, obj) for name in options["fields"]]
 
     def get_urls(self) -> list[URLPattern]:
         view = csp_override(

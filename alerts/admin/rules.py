@@ -65,7 +65,6 @@ class UsageAlertAdmin(ReadOnlyAdmin):
         quantity("baseline"),
         "created_at",
     )
-    readonly_fields = fields
 
     @admin.display(description="who changed it")
     def history(self, alert: UsageAlert) -> Any:
@@ -100,7 +99,6 @@ class SpendAlertAdmin(ReadOnlyAdmin):
     search_fields = ("account__key", "account__name")
     ordering = ("-from_period", "-pk")
     fields = (*list_display, "created_at")
-    readonly_fields = fields
 
 
 def _reached(name: str) -> Any:
@@ -146,7 +144,6 @@ class FiringAdmin(ReadOnlyAdmin):
         _reached("quantity"),
         _reached("baseline"),
     )
-    readonly_fields = fields
 
     @admin.display(description="level", ordering="level")
     def level_percent(self, firing: Firing) -> str:
@@ -172,4 +169,3 @@ class LimitStateAdmin(ReadOnlyAdmin):
     list_select_related = ("workspace", "account", "metric")
     search_fields = ("workspace__key", "account__key", "metric__key")
     fields = (*list_display, "period")
-    readonly_fields = fields

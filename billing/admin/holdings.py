@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
+from billing.admin.document_actions import end_contracts
 from billing.models import AddOn, AddOnSubscription, Contract, PeriodTerms, Plan, Subscription
 from billing.services.purchases import add_add_on, set_contract
 from billing.services.subscriptions import start_subscription
@@ -164,6 +165,7 @@ class ContractAdmin(ServiceAdmin):
     list_select_related = ("account", "metric")
     search_fields = ("account__key", "account__name", "metric__key", "metric__name")
     autocomplete_fields = ("account", "metric")
+    actions = (end_contracts,)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
+from billing.admin.document_actions import credit, new_rendering, paid, reissue, resend, unpaid
 from billing.models import (
     Invoice,
     InvoiceDispatch,
@@ -19,8 +20,10 @@ from billing.models import (
     NumberSeries,
     RenderingTrouble,
 )
+from usage import formats
 from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline
 from usage.admin.columns import EMPTY, chosen, in_a_row, link, linked, list_link, money, quantity, structure
+from usage.models import Period
 
 
 def pdf_link(document: InvoiceDocument, text: str) -> Any:
@@ -86,6 +89,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     search_fields = ("number", "account__key", "account__name")
     search_help_text = "Number or account"
     date_hierarchy = "issued_on"
+    actions = (resend, paid, unpaid, new_rendering, credit, reissue)
     inlines = (LineInline, DispatchInline)
     fieldsets = (
         (
@@ -97,15 +101,19 @@ class InvoiceAdmin(ReadOnlyAdmin):
         ("PDF and e-mail", {"fields": ("pdf", "trouble", "pages")}),
         ("As printed", {"fields": (structure("frozen"),), "classes": ("collapse",)}),
     )
-    readonly_fields = tuple(name for _, options in fieldsets for name in options["fields"])
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
+    def get_queryset(self, request: HttpRequest) -> Any:
         documents = Prefetch("documents", InvoiceDocument.objects.defer("content").order_by("rendering"))
-        return super().get_queryset(request).defer("frozen").prefetch_related(documents)
+        zone = Period.objects.filter(account=OuterRef("account"), starts_at=OuterRef("period")).values("zone")[:1]
+        rows = super().get_queryset(request).annotate(zone=Subquery(zone)).prefetch_related(documents, "corrections")
+        match = request.resolver_match
+        is_list = match is not None and match.url_name == "billing_invoice_changelist"
+        return rows.defer("frozen") if is_list else rows
 
     @admin.display(description="billing period", ordering="period")
     def billed_period(self, invoice: Invoice) -> str:
-        return f"{invoice.period:%Y-%m-%d %H:%M} – {invoice.period_ends_at:%Y-%m-%d %H:%M}"
+        zone = getattr(invoice, "zone", None) or "UTC"
+        return formats.period_span(invoice.period, invoice.period_ends_at, zone)
 
     @admin.display(description="paid", ordering="payment__paid_on")
     def paid(self, invoice: Invoice) -> Any:
@@ -165,13 +173,20 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
         money("unit_price", currency="invoice.currency", exact=True), money("amount", currency="invoice.currency"),
         "previous_cut_at", "cut_at", "ledger", structure("detail"),
     )  # fmt: skip
-    readonly_fields = fields
 
     @admin.display(description="billed usage")
     def ledger(self, line: InvoiceLine) -> Any:
         if line.usage_period is None:
             return EMPTY
-        return list_link("billing_billedusage", "Ledger", line__id__exact=line.pk)
+        query = {"account": line.account.key, "table": "events", "period": line.usage_period.isoformat()}
+        if line.metric is not None:
+            query["metric"] = line.metric.key
+        if line.previous_cut_at is not None:
+            query["received_after"] = line.previous_cut_at.isoformat()
+        if line.cut_at is not None:
+            query["received_until"] = line.cut_at.isoformat()
+        ledger = list_link("billing_billedusage", "Ledger", line__id__exact=line.pk)
+        return in_a_row([ledger, list_link("admin:usage_lookup", "Events", **query)])
 
 
 @admin.register(InvoiceDocument)
@@ -184,7 +199,6 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
     search_fields = ("invoice__number", "invoice__account__key", "sha256")
     ordering = ("-created_at", "-pk")
     fields = (linked("invoice"), "rendering", "pages", "e_invoice", structure("missing"), "sha256", "created_at", "pdf")
-    readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InvoiceDocument]:
         return super().get_queryset(request).defer("content")

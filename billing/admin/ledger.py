@@ -33,7 +33,6 @@ class BilledUsageAdmin(ReadOnlyAdmin):
     search_fields = ("account__key", "workspace__key", "metric__key", "line__invoice__number")
     ordering = ("-pk",)
     fields = list_display
-    readonly_fields = fields
 
     @admin.display(description="quantity", ordering="quantity")
     def billed(self, row: BilledUsage) -> Any:

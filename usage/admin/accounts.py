@@ -7,7 +7,8 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.contrib.admin import widgets
+from django.db.models import OuterRef, Prefetch, Subquery
 from django.http import HttpRequest
 
 from usage.admin import registry
@@ -31,7 +32,7 @@ class AccountAddForm(ServiceForm):
 
     zone = forms.ChoiceField(label="Time zone", choices=_zone_choices)
     started_on = forms.DateField(
-        widget=admin.widgets.AdminDateWidget, help_text="First day of the first billing period, and its anchor."
+        widget=widgets.AdminDateWidget, help_text="First day of the first billing period, and its anchor."
     )
     interval = forms.ChoiceField(choices=AccountClock.Interval, initial=AccountClock.Interval.MONTH)
     workspace_lines = forms.CharField(
@@ -81,7 +82,7 @@ class ClockForm(ActionForm):
 
 class EndForm(ActionForm):
     at = forms.SplitDateTimeField(
-        label="Ends at", widget=admin.widgets.AdminSplitDateTime, help_text="In UTC. Usage from then on is refused."
+        label="Ends at", widget=widgets.AdminSplitDateTime, help_text="In UTC. Usage from then on is refused."
     )
 
 
@@ -156,7 +157,7 @@ class AccountAdmin(ServiceAdmin):
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else ()
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+    def get_queryset(self, request: HttpRequest) -> Any:
         clock = AccountClock.objects.filter(account=OuterRef("pk")).order_by("-starts_at")
         workspaces = Prefetch("workspaces", Workspace.objects.order_by("name", "key"))
         return (

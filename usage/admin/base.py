@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     PlainAdmin = admin.ModelAdmin[Any]
     TabularInline = admin.TabularInline[Any, Any]
     PlainForm = forms.ModelForm[Any]
+    _Paginator = Paginator[Any]
 else:
     PlainAdmin = admin.ModelAdmin
     TabularInline = admin.TabularInline
     PlainForm = forms.ModelForm
+    _Paginator = Paginator
 
 COUNTED_ROWS: Final = 10_000
 
@@ -36,7 +39,7 @@ def actor_of(request: HttpRequest) -> Actor:
     return Actor.of_user(user, how=AuditEntry.How.ADMIN)
 
 
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+class BoundedPaginator(_Paginator):
     """Counts no further than 10 000 rows: a list opens as fast on a table of any size; search leads to the rest."""
 
     @cached_property
@@ -44,7 +47,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         rows = self.object_list
         if isinstance(rows, models.QuerySet):
             return min(rows.order_by()[: COUNTED_ROWS + 1].count(), COUNTED_ROWS)
-        return super().count  # type: ignore[unreachable]
+        return super().count
 
 
 class HeadroomAdmin(PlainAdmin):
@@ -53,12 +56,13 @@ class HeadroomAdmin(PlainAdmin):
 
     paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each is a count of the whole table
     list_per_page = 50
     noun = ""
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Actions need the permission to change the model, also where its rows cannot be edited."""
-        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))  # type: ignore[union-attr]
+        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         before = type(obj)._default_manager.filter(pk=obj.pk).first() if change else None
@@ -91,7 +95,12 @@ class HeadroomAdmin(PlainAdmin):
 
 
 class ReadOnlyAdmin(HeadroomAdmin):
-    """Rows that the product writes and nobody edits."""
+    """Rows that the product writes and nobody edits: everything it shows is read-only, functions of the row too."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if self.fields is None and self.fieldsets is None:
+            return super().get_readonly_fields(request, obj)
+        return flatten_fieldsets(self.get_fieldsets(request, obj))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -4,7 +4,7 @@ sets. Each function returns what `list_display`, `fields` and `list_filter` take
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,8 @@ from usage import formats
 from usage.models import Metric
 from usage.rounding import shown_quantity
 
-type Column = Callable[[Any], Any]
+# A function of a row. Any, because Django's types know only names in most of the places where it takes functions too.
+type Column = Any
 EMPTY = "–"
 
 

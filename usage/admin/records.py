@@ -37,7 +37,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         structure("before"),
         structure("after"),
     )
-    readonly_fields = fields
 
 
 @admin.register(JobRun)
@@ -48,7 +47,6 @@ class JobRunAdmin(ReadOnlyAdmin):
     list_filter = ("name", ("finished_at", admin.EmptyFieldListFilter), "slot")
     search_fields = ("name",)
     fields = ("name", "slot", "started_at", "finished_at", structure("result"))
-    readonly_fields = fields
 
     @admin.display(description="took")
     def took(self, run: JobRun) -> str:

@@ -87,7 +87,6 @@ class UsageLimitAdmin(ReadOnlyAdmin):
         quantity("quantity", "limit"),
         "created_at",
     )
-    readonly_fields = fields
 
     @admin.display(description="who changed it")
     def history(self, limit: UsageLimit) -> Any:

@@ -1,0 +1,1 @@
+"""How dates and times read: the same in admin as on every page."""
