@@ -22,6 +22,8 @@ from usage.permissions import Restricted, has_flag, restricted
 from usage.selectors.access import workspace_for, workspaces_of
 from usage.services.audit import Actor, record
 
+LAST_WORKSPACE = "workspace"  # in the session: where the person comes back to
+
 
 def workspace_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """A view `(request, workspace, **rest)` at an address with `workspace_key`.
@@ -40,6 +42,8 @@ def workspace_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
             raise Http404 from error
         # The bell and the banner of the same page need not find it again.
         request.workspace = workspace  # type: ignore[attr-defined]
+        if request.session.get(LAST_WORKSPACE) != workspace.key:
+            request.session[LAST_WORKSPACE] = workspace.key
         try:
             response = view(request, workspace, **rest)
         except NotFound as error:

@@ -1,4 +1,4 @@
-"""The metrics that every installation starts with (spec 2.1). Data afterwards: admins change names and everything else."""
+"""The metrics that every installation starts with (spec 2.1). Data afterwards: admins may change everything."""
 
 from __future__ import annotations
 
@@ -131,6 +131,6 @@ DEFAULT_METRICS: list[dict[str, Any]] = [
 
 
 def create_default_metrics(metric_model: Any) -> None:
-    """Create those that are missing, by key; never changes one that exists. Takes the model so that a migration can call it."""
+    """Create those that are missing, by key, and change none. Takes the model so that a migration can call it."""
     for fields in DEFAULT_METRICS:
         metric_model.objects.get_or_create(key=fields["key"], defaults=fields)

@@ -11,7 +11,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from babel.numbers import get_currency_precision, get_currency_symbol
+from babel.numbers import get_currency_symbol
+
+from usage.currencies import decimals
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MONTHS_FULL = (
@@ -90,7 +92,7 @@ def percent(value: Decimal | int, *, digits: int = 0) -> str:
 @lru_cache(maxsize=512)
 def _currency(code: str) -> tuple[str, int]:
     symbol = get_currency_symbol(code, locale="en_US")
-    return (symbol + "\u00a0" if symbol[-1:].isalpha() else symbol), get_currency_precision(code)
+    return (symbol + "\u00a0" if symbol[-1:].isalpha() else symbol), decimals(code)
 
 
 def money(amount: Decimal | int, currency: str) -> str:

@@ -7,6 +7,8 @@ import zoneinfo
 
 from django.core.exceptions import ValidationError
 
+from usage.currencies import CURRENCIES
+
 
 def validate_time_zone(value: str) -> None:
     """Refuse anything but an IANA zone name. Raises ValidationError."""
@@ -14,8 +16,16 @@ def validate_time_zone(value: str) -> None:
         raise ValidationError("“%(value)s” is not an IANA time zone.", code="time_zone", params={"value": value})
 
 
+def validate_currency(value: str) -> None:
+    """Refuse anything but an ISO 4217 code, in capitals. Raises ValidationError."""
+    if value not in CURRENCIES:
+        raise ValidationError(
+            "“%(value)s” is not an ISO 4217 currency such as USD.", code="currency", params={"value": value}
+        )
+
+
 def validate_plain_text(value: str) -> None:
-    """Refuse control and line-separating characters: names travel in mail headers, file names and PDFs. Raises ValidationError."""
+    """Refuse control and line-separating characters: names travel in mail headers and PDFs. Raises ValidationError."""
     for character in value:
         if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
             raise ValidationError("Line breaks and control characters are not allowed.", code="control_character")

@@ -7,16 +7,18 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
-from usage.access import signed_in, user_of
+from usage.access import LAST_WORKSPACE, signed_in, user_of
 from usage.selectors.access import workspaces_of
 
 
 @require_GET
 @signed_in
 def home(request: HttpRequest) -> HttpResponse:
-    """The first workspace's dashboard; admins without one go to the admin, other people read what is missing."""
+    """The dashboard of the workspace seen last, else of the one joined first; admins without one go to the admin, other
+    people read what is missing."""
     user = user_of(request)
-    first = workspaces_of(user).order_by("account__name", "account__key", "name", "key").first()
+    mine = workspaces_of(user).order_by("teammates__pk")
+    first = mine.filter(key=request.session.get(LAST_WORKSPACE)).first() or mine.first()
     if first is not None:
         return redirect("dashboard", workspace_key=first.key)
     if user.is_staff:

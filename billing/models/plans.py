@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -14,11 +14,10 @@ from django.db.models.functions import Now
 from billing import pricing
 from usage.models import AccountClock, Metric
 from usage.models.accounts import validate_key
-from usage.validators import validate_plain_text
+from usage.validators import validate_currency, validate_plain_text
 
 PRICE: dict[str, Any] = {"max_digits": 20, "decimal_places": 10}
 AMOUNT: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
-validate_currency = RegexValidator(r"^[A-Z]{3}\Z", "Use an ISO 4217 code such as USD.")
 
 
 class PriceModel(models.TextChoices):

@@ -10,7 +10,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
 
-from usage.validators import validate_plain_text, validate_time_zone
+from usage.validators import validate_currency, validate_plain_text, validate_time_zone
 
 KEY_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}\Z"
 validate_key = RegexValidator(
@@ -72,11 +72,14 @@ class Account(models.Model):
 
     key = models.CharField(max_length=63, unique=True, validators=[validate_key])
     name = models.CharField(max_length=200, validators=[validate_plain_text])
-    currency = models.CharField(max_length=3, default="USD", validators=[RegexValidator(r"^[A-Z]{3}\Z")])
+    currency = models.CharField(max_length=3, default="USD", validators=[validate_currency])
     ended_at = models.DateTimeField(null=True, blank=True, help_text="Usage after this instant is refused.")
     is_sandbox = models.BooleanField("sandbox", default=False, help_text="Has a test clock; nothing is ever sent.")
     sandbox_now = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="The test clock of a sandbox account; stands still until advanced."
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The test clock of a sandbox account; stands still until advanced.",
     )
     last_cut_at = models.DateTimeField(
         null=True,
@@ -91,7 +94,8 @@ class Account(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="account_sandbox_has_clock",
-                condition=models.Q(is_sandbox=False, sandbox_now=None) | models.Q(is_sandbox=True, sandbox_now__isnull=False),
+                condition=models.Q(is_sandbox=False, sandbox_now=None)
+                | models.Q(is_sandbox=True, sandbox_now__isnull=False),
             )
         ]
 

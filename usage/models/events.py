@@ -49,6 +49,9 @@ class UsageEvent(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.source} {self.event_id}"
+
 
 class UsageDay(models.Model):
     """What a workspace used of a metric on a local day of a period. Seats: the highest level held and the level at the
@@ -62,6 +65,9 @@ class UsageDay(models.Model):
     day = models.DateField()
     quantity = models.DecimalField(**QUANTITY)
     level = models.DecimalField(**QUANTITY, null=True, help_text="Seats only: carried on to the next reported day.")
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.quantity}"
 
 
 class UsageTotal(models.Model):
@@ -100,6 +106,9 @@ class UsageTotal(models.Model):
         # (HOT).
         indexes = [models.Index(fields=["account", "period", "metric"], name="total_by_pool")]
 
+    def __str__(self) -> str:
+        return f"{self.period:%Y-%m-%d} {self.quantity}"
+
 
 class Reservation(models.Model):
     """Quantity set aside on a total until it is settled, released or expired (spec 4.8)."""
@@ -132,3 +141,6 @@ class Reservation(models.Model):
                 condition=models.Q(state="open"),
             )
         ]
+
+    def __str__(self) -> str:
+        return self.reservation_id

@@ -20,10 +20,17 @@ class ApiKey(models.Model):
         MANAGE = "manage", "Manage: change alerts and limits"
 
     account = models.ForeignKey(
-        Account, null=True, blank=True, on_delete=models.CASCADE, related_name="api_keys", help_text="Empty: all accounts."
+        Account,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="api_keys",
+        help_text="Empty: all accounts.",
     )
     name = models.CharField(max_length=120, blank=True, validators=[validate_plain_text])
-    prefix = models.CharField(max_length=16, unique=True, editable=False, help_text="Public part, to recognise the key.")
+    prefix = models.CharField(
+        max_length=16, unique=True, editable=False, help_text="Public part, to recognise the key."
+    )
     secret_hash = models.BinaryField(max_length=32, editable=False)
     scopes = ArrayField(models.CharField(max_length=8, choices=Scope))
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -10,7 +10,7 @@ from usage.models.metrics import Metric
 
 
 class UsageLimit(models.Model):
-    """The limit of a workspace and metric from a period's start on; the last row at or before a period holds, NULL = off.
+    """The limit of a workspace and metric from a period's start on; the last row up to a period holds, NULL = off.
 
     The statement that creates a total copies the limit in force, so the check stands on the row that counts.
     """
@@ -28,7 +28,9 @@ class UsageLimit(models.Model):
         verbose_name = "hard limit"
         ordering = ["account", "workspace", "metric", "from_period"]
         constraints = [
-            models.UniqueConstraint(fields=["account", "workspace", "metric", "from_period"], name="limit_one_per_period"),
+            models.UniqueConstraint(
+                fields=["account", "workspace", "metric", "from_period"], name="limit_one_per_period"
+            ),
             models.CheckConstraint(
                 name="limit_not_negative", condition=models.Q(quantity=None) | models.Q(quantity__gte=0)
             ),

@@ -10,7 +10,7 @@ from usage.validators import validate_plain_text
 
 
 class Metric(models.Model):
-    """A thing that is counted. Events find it by type and filters; quantities are stored in units of `1 / unit_size`."""
+    """A thing that is counted. Events find it by type and filters; quantities are stored in 1 / `unit_size`."""
 
     class Kind(models.TextChoices):
         COUNT = "count", "Count: 1 an event"
@@ -30,17 +30,26 @@ class Metric(models.Model):
     unit = models.CharField(max_length=40, default="units", validators=[validate_plain_text], help_text="Plural noun.")
     unit_singular = models.CharField(max_length=40, default="unit", validators=[validate_plain_text])
     unit_size = models.PositiveIntegerField(
-        default=1, validators=[MinValueValidator(1)], help_text="Stored units in one shown unit: 60 for minutes stored as seconds."
+        default=1,
+        validators=[MinValueValidator(1)],
+        help_text="Stored units in one shown unit: 60 for minutes stored as seconds.",
     )
-    increment_first = models.PositiveIntegerField(default=0, help_text="Durations: the first increment in seconds; 0 = none.")
+    increment_first = models.PositiveIntegerField(
+        default=0, help_text="Durations: the first increment in seconds; 0 = none."
+    )
     increment_next = models.PositiveIntegerField(default=0, help_text="Durations: each further increment in seconds.")
     minimum_seconds = models.PositiveIntegerField(default=0, help_text="Durations: shortest billed call.")
     supports_alerts = models.BooleanField("alerts", default=True)
     supports_limit = models.BooleanField("limit", default=False, help_text="Teammates may set a hard limit.")
     agent_name = models.CharField(
-        max_length=60, blank=True, validators=[validate_plain_text], help_text="The agent a limit switches off: “AI Agent”."
+        max_length=60,
+        blank=True,
+        validators=[validate_plain_text],
+        help_text="The agent a limit switches off: “AI Agent”.",
     )
-    channel = models.CharField(max_length=12, blank=True, help_text="chat, email, sms, whatsapp or phone, for analytics.")
+    channel = models.CharField(
+        max_length=12, blank=True, help_text="chat, email, sms, whatsapp or phone, for analytics."
+    )
     is_active = models.BooleanField(default=True)
 
     class Meta:
@@ -50,6 +59,12 @@ class Metric(models.Model):
             models.CheckConstraint(
                 name="metric_level_has_no_alerts",
                 condition=~models.Q(kind="level") | models.Q(supports_alerts=False, supports_limit=False),
+            ),
+            models.CheckConstraint(
+                name="metric_both_increments_or_none",
+                condition=models.Q(increment_first=0, increment_next=0)
+                | models.Q(increment_first__gt=0, increment_next__gt=0),
+                violation_error_message="Give both increments or neither.",
             ),
             models.UniqueConstraint(fields=["event_type", "filters"], name="metric_one_per_type_and_filters"),
         ]

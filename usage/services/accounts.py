@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
@@ -18,7 +17,7 @@ from usage.services.audit import Actor, record
 from usage.services.locks import lock_account
 from usage.services.periods import extend_periods, first_period
 from usage.signals import account_changed
-from usage.validators import validate_plain_text
+from usage.validators import validate_currency, validate_plain_text
 
 FLAGS = ("can_manage_alerts", "can_manage_limits", "can_manage_billing")
 
@@ -46,8 +45,7 @@ def create_account(
     """
     if not workspaces:
         raise InvalidInput("An account needs at least one workspace.", field="workspaces")
-    if not re.fullmatch(r"[A-Z]{3}", currency):
-        raise InvalidInput("A currency is three capital letters, such as USD.", field="currency")
+    _check(validate_currency, currency, "currency")
     if interval not in AccountClock.Interval.values:
         raise InvalidInput(f"The interval is one of {', '.join(AccountClock.Interval.values)}.", field="interval")
     _check(validate_key, key, "key")
