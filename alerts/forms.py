@@ -30,6 +30,8 @@ def read_number(text: str, *, at_least: int) -> Decimal:
         words = str(error)
         if "must be a decimal number" in words or "must be a number" in words:
             words = "must be a whole number"
+        elif words.startswith("must be at least"):
+            words = f"must be at least {at_least}"
         raise ValueError(f"The number {words}.") from error
 
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET
 
 from billing.charges import MetricCharge
 from billing.models import Subscription
+from billing.money import plain_money
 from billing.selectors import history_of
 from config.cards import share
 from usage import charts
@@ -250,6 +251,6 @@ def _csv_rows(shown: Shown) -> Iterator[Sequence[Any]]:
                 metric.unit,
                 charge.terms.included,
                 charge.overage_quantity,
-                charge.overage_amount,
+                plain_money(charge.overage_amount, shown.account.currency),
                 shown.account.currency,
             )

@@ -240,7 +240,7 @@ def _reason(reason: Reason, advice: Advice, currency: str) -> str:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)
 
 
 def _rate_change(change: RateChange, currency: str) -> dict[str, str]:

@@ -103,9 +103,12 @@ def test_page_and_part_never_share_a_cache_entry() -> None:
 
 
 class TestTheBareAddress:
-    def test_leads_to_the_first_workspace(self) -> None:
+    def test_leads_to_the_workspace_joined_first_then_to_the_one_seen_last(self) -> None:
         make_company(workspaces=("birch", "atlas"))
-        assert browser().get("/").headers["Location"] == "/w/atlas/"
+        ada = browser()
+        assert ada.get("/").headers["Location"] == "/w/birch/"
+        ada.get("/w/atlas/")
+        assert ada.get("/").headers["Location"] == "/w/atlas/"
 
     def test_leads_admins_without_a_workspace_to_the_admin(self) -> None:
         client = Client()
