@@ -147,7 +147,7 @@ def hardly_http(key: str) -> list[bytes]:
         _head(post, key_line, json_line, *binary, "Content-Length: 12") + b'{"va',
         _head(post, key_line, json_line, *binary, "Transfer-Encoding: chunked"),
         _head(post, key_line, json_line, *binary, "Transfer-Encoding: chunked") + b"c\r\n",
-        _head(post, key_line, "Content-Type: \xff\xfe", f"Content-Length: {len(body)}") + body,
+        _head(post, key_line, "Content-Type: \xff\xfe", "Content-Length: 2") + b"{}",
         _head(
             post, key_line, "ce-id: \xff", "ce-source: \x80", "ce-type: x", "ce-specversion: 1.0", "Content-Length: 0"
         ),
