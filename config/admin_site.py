@@ -26,9 +26,13 @@ class HeadroomAdminSite(AdminSite):
         super().register(model_or_iterable, admin_class, **options)
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
+        from config import admin_pages, first_steps
         from usage.admin import corrections, lookup
 
         own = [
+            path("health/", self.admin_view(admin_pages.health), name="health"),
+            path("health/<str:name>/", self.admin_view(admin_pages.run_task), name="run_task"),
+            path("first-steps/", self.admin_view(first_steps.first_steps), name="first_steps"),
             path("usage/lookup/", self.admin_view(lookup.usage_lookup), name="usage_lookup"),
             path("usage/correct/", self.admin_view(corrections.correct_event), name="usage_correct"),
         ]
@@ -38,10 +42,19 @@ class HeadroomAdminSite(AdminSite):
         """The models, and the operator's pages as if they were some."""
         apps: list[Any] = super().get_app_list(request, app_label)
         apps.sort(key=lambda app: ORDER.index(app["app_label"]) if app["app_label"] in ORDER else len(ORDER))
-        for app in apps:
-            if app["app_label"] == "usage" and request.user.has_perm("usage.view_usageevent"):
-                app["models"].append(_page("Usage: events, days, totals, reservations", "UsageLookup", "usage_lookup"))
+        own = []
+        if request.user.has_perm("usage.change_account"):
+            own += [_page("Health", "Health", "health"), _page("First steps", "FirstSteps", "first_steps")]
+        if request.user.has_perm("usage.view_usageevent"):
+            own.append(_page("Usage: events, days, totals, reservations", "UsageLookup", "usage_lookup"))
+        if own and app_label is None:
+            apps.insert(0, _group(own))
         return apps
+
+
+def _group(pages: list[dict[str, Any]]) -> dict[str, Any]:
+    index = reverse("admin:index")
+    return {"name": "Operate", "app_label": "operate", "app_url": index, "has_module_perms": True, "models": pages}
 
 
 def _page(name: str, object_name: str, view: str) -> dict[str, Any]:

@@ -86,8 +86,8 @@ def move_versions(modeladmin: Any, request: HttpRequest, account: Account, typed
 
 @confirmed(
     description="Cancel the subscription…",
-    text="The plan, its add-ons and contracts end with the running billing period, and so does the account: usage after "
-    "it is refused. Until then a change of plan takes the cancellation back.",
+    text="The plan, its add-ons and contracts end with the running billing period, and so does the account: usage "
+    "after it is refused. Until then a change of plan takes the cancellation back.",
 )
 def cancel_subscriptions(modeladmin: Any, request: HttpRequest, account: Account, typed: dict[str, Any]) -> str:
     ends_at = cancel(account=account, clock=clock_of(account), by=actor_of(request))
@@ -128,8 +128,8 @@ def close_now(modeladmin: Any, request: HttpRequest, account: Account, typed: di
 
 @confirmed(
     description="Move to the exact system…",
-    text="From the next invoice on usage is billed as counted when the invoice is created. What the previous system had "
-    "left for later is on it too: nothing is lost or billed twice.",
+    text="From the next invoice on usage is billed as counted when the invoice is created. What the previous system "
+    "had left for later is on it too: nothing is lost or billed twice.",
 )
 def move_to_exact(modeladmin: Any, request: HttpRequest, account: Account, typed: dict[str, Any]) -> str:
     set_system(account=account, system=BillingProfile.System.EXACT, by=actor_of(request))

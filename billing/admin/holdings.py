@@ -31,7 +31,7 @@ def start_of(account: Account, which: str) -> Any:
 
 
 class SubscriptionForm(ServiceForm):
-    period = forms.ChoiceField(
+    begins = forms.ChoiceField(
         label="From",
         choices=[(FIRST, "the first billing period"), (RUNNING, "the running billing period")],
     )
@@ -54,7 +54,7 @@ class SubscriptionForm(ServiceForm):
         return start_subscription(
             account=typed["account"],
             plan=typed["plan"],
-            period=start_of(typed["account"], typed["period"]),
+            period=start_of(typed["account"], typed["begins"]),
             add_ons=list(typed["add_ons"]),
             by=by,
         )
@@ -66,7 +66,7 @@ class SubscriptionAdmin(ServiceAdmin):
     else from the next period on."""
 
     add_form = SubscriptionForm
-    add_fields = ("account", "plan", "period", "add_ons")
+    add_fields = ("account", "plan", "begins", "add_ons")
     fields = ("account", "plan", "starts_on", "period", "created_at")
     list_display = (linked("account"), "plan_or_none", "starts_on", "period", "created_at")
     list_display_links = ("starts_on",)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django_q.models import OrmQ, Task
 
@@ -39,9 +41,21 @@ from usage.models import Account, JobRun
 NOW = datetime(2026, 7, 2, 12, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[Account]:
+    """The world, built once for a module's tests, each of which changes it in a transaction of its own."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield build_world()
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def account(db: None) -> Account:
+def account(world: Account, db: None) -> Account:
     """Acme with one closed month, alerts told, a limit reached, and whatever else admins may look at."""
+    return Account.objects.get(pk=world.pk)
+
+
+def build_world() -> Account:
     account = subscribed("starter", key="acme", add_ons=("proactive_support_plus",), workspaces=("atlas", "birch"))
     ada = make_teammate("atlas", "ada@example.com", alerts=True, limits=True, billing=True)
     profile(account, legal_name="Acme Ltd", country="IE")

@@ -148,7 +148,7 @@ class ServiceForm(PlainForm):
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
-        if self.errors or not self.has_changed():
+        if self.errors or (self.instance.pk and not self.has_changed()):
             self.saved = self.instance
             return
         try:

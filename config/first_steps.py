@@ -1,0 +1,191 @@
+"""From an empty database to the first metered event and the first alert: a checklist that looks at what is there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from alerts.models import Delivery, UsageAlert
+from billing.models import BillingContact, Plan, Subscription
+from usage import formats
+from usage.clocks import system_clock
+from usage.models import Account, ApiKey, Metric, Teammate, UsageTotal, User, Workspace
+from usage.rounding import shown_quantity
+
+SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do. `links` are (text, address); `is_open` shows more below it in the template."""
+
+    name: str
+    text: str
+    is_done: bool
+    links: tuple[tuple[str, str], ...] = ()
+    key: str = ""
+
+
+def first_steps(request: HttpRequest) -> HttpResponse:
+    """The page; its list of what has arrived fetches itself again while the page is open."""
+    if not request.user.has_perm("usage.change_account") or not isinstance(request.user, User):
+        raise PermissionDenied
+    account = _account(request.GET.get("account", ""))
+    workspace = Workspace.objects.filter(account=account).order_by("pk").first() if account else None
+    metric = (
+        Metric.objects.filter(is_active=True, kind=Metric.Kind.COUNT).order_by("-supports_limit", "position").first()
+    )
+    arrived = _arrived(account)
+    steps = _steps(account, workspace, request.user, has_usage=bool(arrived))
+    context = {
+        **admin.site.each_context(request),
+        "title": "First steps",
+        "account": account,
+        "accounts": Account.objects.order_by("-pk")[:SHOWN],
+        "steps": steps,
+        "done": sum(step.is_done for step in steps),
+        "arrived": arrived,
+        "command": _command(workspace, metric) if workspace and metric else "",
+        "metric": metric,
+        "workspace": workspace,
+    }
+    return TemplateResponse(request, "admin/first_steps.html", context)
+
+
+def _account(key: str) -> Account | None:
+    """The named account, else the newest."""
+    accounts = Account.objects.order_by("-pk")
+    chosen = accounts.filter(key=key).first() if key and "\x00" not in key else None
+    return chosen or accounts.first()
+
+
+def _steps(account: Account | None, workspace: Workspace | None, user: User, *, has_usage: bool) -> list[Step]:
+    def page(view: str, text: str, **query: Any) -> tuple[str, str]:
+        return text, reverse(f"admin:{view}") + (f"?{urlencode(query)}" if query else "")
+
+    at = {"account": account.pk} if account else {}
+    place = {"workspace": workspace.pk, "user": user.pk} if workspace else {}
+    contacts = BillingContact.objects.filter(account=account)
+    flags = Q(can_manage_alerts=True) | Q(can_manage_limits=True)
+    has_alert = UsageAlert.objects.filter(account=account).exists()
+    usage_page = reverse("usage", args=[workspace.key]) if workspace else ""
+    is_member = workspace is not None and Teammate.objects.filter(workspace=workspace, user=user).exists()
+    now = system_clock()
+    return [
+        Step(
+            "A metric",
+            "What is counted. Those of a support product are here already; their names are free to change.",
+            Metric.objects.filter(is_active=True).exists(),
+            (page("usage_metric_changelist", "Metrics"), page("usage_metric_add", "Add a metric")),
+        ),
+        Step(
+            "A plan",
+            "What it costs, what it includes of each metric, and what more of it costs.",
+            Plan.objects.filter(is_offered=True, rates__isnull=False).exists(),
+            (page("billing_plan_changelist", "Plans"), page("billing_plan_add", "Add a plan")),
+        ),
+        Step(
+            "An account",
+            "The customer that pays, with its time zone, its first day and at least one workspace.",
+            account is not None,
+            (page("usage_account_add", "Add an account"),),
+        ),
+        Step(
+            "Its subscription",
+            "The plan of the account, from its first billing period on.",
+            account is not None and Subscription.objects.filter(account=account).exists(),
+            (page("billing_subscription_add", "Start a subscription", **at),),
+        ),
+        Step(
+            "A billing contact",
+            "Gets every alert, limit and invoice of the account by e-mail.",
+            account is not None and contacts.exists(),
+            (page("billing_billingcontact_add", "Add a billing contact", **at),),
+        ),
+        Step(
+            "A teammate who may set alerts and limits",
+            "Add yourself to try it, or the customer's people.",
+            workspace is not None and Teammate.objects.filter(flags, workspace__account=account).exists(),
+            (page("usage_teammate_add", "Add a teammate", **place, can_manage_alerts=1, can_manage_limits=1),),
+        ),
+        Step(
+            "An API key",
+            "Your product sends usage with it. It is shown once; keep it in HEADROOM_KEY for the next step.",
+            ApiKey.objects.filter(Q(account=account) | Q(account=None), scopes__contains=["ingest"], revoked_at=None)
+            .exclude(expires_at__lte=now)
+            .exists(),
+            (page("usage_apikey_add", "Create a key", **at, name="first steps", scopes="ingest"),),
+        ),
+        Step("The first event", "Paste this into a terminal.", has_usage, key="send"),
+        Step(
+            "A usage alert",
+            "Set a threshold on the workspace's usage page.",
+            has_alert,
+            _usage_links(usage_page, is_member),
+        ),
+        Step(
+            "The first message",
+            "Send more events until the threshold is reached.",
+            account is not None and Delivery.objects.filter(account=account).exists(),
+            (
+                page(
+                    "alerts_delivery_changelist",
+                    "E-mails as they look",
+                    **({"account__id__exact": account.pk} if account else {}),
+                ),
+            ),
+        ),
+    ]
+
+
+def _usage_links(address: str, is_member: bool) -> tuple[tuple[str, str], ...]:
+    """Only teammates reach a workspace's pages, admins included."""
+    return (("Usage page", address),) if address and is_member else ()
+
+
+def _arrived(account: Account | None) -> list[dict[str, str]]:
+    """The totals of the account that moved last."""
+    if account is None:
+        return []
+    zone = account.clocks.latest("starts_at").zone
+    rows = (
+        UsageTotal.objects.filter(account=account).select_related("workspace", "metric").order_by("-last_received_at")
+    )
+    found = []
+    for row in rows[:SHOWN]:
+        shown = shown_quantity(row.quantity, unit_size=row.metric.unit_size)
+        found.append(
+            {
+                "metric": row.metric.name,
+                "workspace": row.workspace.name,
+                "quantity": f"{formats.number(shown)} {row.metric.unit}",
+                "at": formats.local_second(row.last_received_at, zone),
+            }
+        )
+    return found
+
+
+def _command(workspace: Workspace, metric: Metric) -> str:
+    """A shell command that sends one event; its id is new each time."""
+    data = f', "data": {_json(metric.filters)}' if metric.filters else ""
+    return (
+        f"curl -sS {settings.BASE_URL}/api/v1/events \\\n"
+        '  -H "Authorization: Bearer $HEADROOM_KEY" \\\n'
+        '  -H "Content-Type: application/cloudevents+json" \\\n'
+        '  -d \'{"specversion": "1.0", "id": "\'"$(date +%s)"\'", "source": "first-steps",'
+        f' "type": "{metric.event_type}", "subject": "{workspace.key}"{data}}}\''
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value).replace("'", "\\u0027")

@@ -1,0 +1,228 @@
+"""Is Headroom well? For machines `/healthz` and `/readyz`, for operators the findings of the health page (spec 7.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from django_q.models import Failure, OrmQ
+
+from alerts.models import Delivery
+from billing.models import BillingContact, RenderingTrouble
+from billing.selectors.due import due_periods
+from usage.clocks import system_clock
+from usage.formats import number
+from usage.models import Account, Heartbeat, JobRun
+
+GOOD, ODD, BAD, PLAIN = "good", "odd", "bad", "plain"
+
+# Workers give a sign of life every ten seconds, but the queue may be long.
+LATE_HEARTBEAT: Final = timedelta(seconds=60)
+LONG_QUEUE: Final = 1000
+SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the health page. `state` is good, odd, bad or plain; `links` are (text, address)."""
+
+    label: str
+    value: str
+    state: str = GOOD
+    detail: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+# --- For machines -----------------------------------------------------------------------------------------------------
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers. Asks nothing else, so that a slow database does not get it killed."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when pages and jobs can work: the database answers, its tables are this version's, workers take jobs. 503
+    otherwise; the body names what is missing."""
+    facts = {"database": False, "migrations": False, "jobs": False}
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        facts["database"] = True
+        facts["migrations"] = _is_migrated()
+        if facts["migrations"]:
+            facts["jobs"] = any(_is_alive(beat, system_clock()) for beat in Heartbeat.objects.all())
+    except (DatabaseError, InterfaceError):
+        connection.close()
+    return JsonResponse(facts, status=200 if all(facts.values()) else 503)
+
+
+def _is_migrated() -> bool:
+    executor = MigrationExecutor(connection)
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+
+def _is_alive(beat: Heartbeat, now: datetime) -> bool:
+    return now - beat.beat_at <= LATE_HEARTBEAT
+
+
+# --- For operators ----------------------------------------------------------------------------------------------------
+
+
+def findings(*, now: datetime) -> list[tuple[str, list[Finding]]]:
+    """What the health page says at `now`, in groups. The number of queries does not depend on how much there is."""
+    return [
+        ("Jobs", [_heartbeat(now), _queue(now), _failed_jobs(now)]),
+        (
+            "Sweeps",
+            [
+                _sweep("Last refresh", "refresh", every=timedelta(minutes=30), now=now),
+                _sweep("Last limit recalculation", "recalculate-limits", every=timedelta(hours=1), now=now),
+                _sweep("Last closing sweep", "close-due-periods", every=timedelta(minutes=5), now=now),
+            ],
+        ),
+        ("Messages", [_deliveries(now), _contacts()]),
+        ("Invoices", [_due(now), _renderings()]),
+        ("Facts", [_invariants()]),
+        ("Installation", list(_installation())),
+    ]
+
+
+def _heartbeat(now: datetime) -> Finding:
+    beats = list(Heartbeat.objects.order_by("-beat_at")[:SHOWN])
+    alive = [beat for beat in beats if _is_alive(beat, now)]
+    links = (("Heartbeats", reverse("admin:usage_heartbeat_changelist")),)
+    if alive:
+        plural = "s" if len(alive) > 1 else ""
+        return Finding(
+            "Workers", f"{len(alive)} cluster{plural} alive", GOOD, f"last sign {ago(alive[0].beat_at, now)}", links
+        )
+    if not beats:
+        return Finding("Workers", "none", BAD, "No cluster of workers runs: nothing is told, sent or billed.", links)
+    return Finding("Workers", "silent", BAD, f"The last sign of life was {ago(beats[0].beat_at, now)}.", links)
+
+
+def _queue(now: datetime) -> Finding:
+    rows = OrmQ.objects.order_by()[: LONG_QUEUE + 1]
+    depth = rows.count()
+    overdue = OrmQ.objects.filter(lock__lt=now - timedelta(minutes=5)).order_by("lock").first()
+    links = (("Queue", reverse("admin:django_q_ormq_changelist")),)
+    shown = f"more than {number(LONG_QUEUE)}" if depth > LONG_QUEUE else number(depth)
+    if overdue is not None and overdue.lock is not None:
+        return Finding("Queue", f"{shown} jobs", BAD, f"The oldest waits since {ago(overdue.lock, now)}.", links)
+    return Finding("Queue", f"{shown} jobs", ODD if depth > LONG_QUEUE else GOOD, links=links)
+
+
+def _failed_jobs(now: datetime) -> Finding:
+    failed = Failure.objects.filter(stopped__gt=now - timedelta(days=1)).count()
+    links = (("Failed jobs", reverse("admin:django_q_failure_changelist")),)
+    return Finding("Failed jobs, last 24 hours", number(failed), ODD if failed else GOOD, links=links)
+
+
+def _sweep(label: str, name: str, *, every: timedelta, now: datetime) -> Finding:
+    links = (("Runs", f"{reverse('admin:usage_jobrun_changelist')}?name={name}"),)
+    last = JobRun.objects.filter(name=name, finished_at__isnull=False).order_by("-finished_at").first()
+    if last is None or last.finished_at is None:
+        return Finding(label, "never", ODD, "It has not run yet.", links)
+    is_late = now - last.finished_at > every * 2
+    detail = ", ".join(f"{key} {value}" for key, value in (last.result or {}).items() if not isinstance(value, list))
+    return Finding(label, ago(last.finished_at, now), BAD if is_late else GOOD, detail, links)
+
+
+def _deliveries(now: datetime) -> Finding:
+    failed = Delivery.objects.filter(state=Delivery.State.FAILED).order_by()[: LONG_QUEUE + 1].count()
+    waiting = Delivery.objects.filter(state=Delivery.State.WAITING).order_by()
+    late = waiting.filter(next_attempt_at__lt=now - timedelta(minutes=10))[: LONG_QUEUE + 1].count()
+    trying = waiting.filter(attempts__gt=0)[: LONG_QUEUE + 1].count()
+    page = reverse("admin:alerts_delivery_changelist")
+    said = f"{number(trying)} are tried again later" + (f", {number(late)} wait for workers" if late else "")
+    links = (("Failed", f"{page}?state__exact=failed"), ("Waiting", f"{page}?state__exact=waiting"))
+    return Finding("Failed deliveries", number(failed), BAD if failed else ODD if late or trying else GOOD, said, links)
+
+
+def _contacts() -> Finding:
+    without = (
+        Account.objects.filter(is_sandbox=False, ended_at=None)
+        .exclude(pk__in=BillingContact.objects.values("account"))
+        .order_by("name", "key")
+    )
+    found = list(without[: SHOWN + 1])
+    if not found:
+        return Finding("Accounts without billing contacts", "0")
+    shown = f"more than {SHOWN}" if len(found) > SHOWN else str(len(found))
+    add = reverse("admin:billing_billingcontact_add")
+    links = tuple((str(account), f"{add}?account={account.pk}") for account in found[:SHOWN])
+    return Finding("Accounts without billing contacts", shown, ODD, "Nobody gets their alerts by e-mail.", links)
+
+
+def _due(now: datetime) -> Finding:
+    late = timedelta(minutes=15)
+    waiting = [due for due in due_periods(now=now) if due.ends_at and due.ends_at + due.grace + late < now]
+    detail = "Their invoices should have been issued by now." if waiting else ""
+    return Finding("Accounts with a billing period that waits", number(len(waiting)), ODD if waiting else GOOD, detail)
+
+
+def _renderings() -> Finding:
+    troubles = RenderingTrouble.objects.count()
+    links = (("Rendering troubles", reverse("admin:billing_renderingtrouble_changelist")),)
+    return Finding("Invoices whose PDF could not be made", number(troubles), BAD if troubles else GOOD, links=links)
+
+
+def _invariants() -> Finding:
+    last = JobRun.objects.filter(name="check-invariants", finished_at__isnull=False).order_by("-finished_at").first()
+    label = "What must always hold"
+    if last is None:
+        return Finding(
+            label, "not checked yet", PLAIN, "The check reads all usage; on a large installation run it at night."
+        )
+    result: dict[str, Any] = last.result or {}
+    count = result.get("violations", 0)
+    checked = f"checked {last.finished_at:%Y-%m-%d %H:%M} UTC"
+    if count:
+        return Finding(label, f"{count} violations", BAD, checked, lines=tuple(result.get("lines", ())))
+    return Finding(label, "holds", GOOD, checked)
+
+
+def _installation() -> Iterator[Finding]:
+    if not settings.DATABASE_URL:
+        yield Finding(
+            "Database",
+            "embedded PostgreSQL",
+            ODD,
+            "Good for trying Headroom out. For real use set DATABASE_URL to a server that is backed up.",
+        )
+    else:
+        yield Finding("Database", "PostgreSQL server", GOOD)
+    backend = settings.MAILERS["default"]["BACKEND"].rpartition(".")[0].rpartition(".")[2]
+    if backend == "smtp":
+        yield Finding("E-mail", "SMTP", GOOD)
+    else:
+        yield Finding("E-mail", backend, ODD, "E-mails are not sent to people. Set EMAIL_URL to a mail server.")
+    if settings.DEBUG:
+        yield Finding("DEBUG", "on", BAD, "Error pages show the insides of the installation to everybody.")
+    if not settings.LIVE_EVALUATION:
+        yield Finding("Live evaluation", "off", PLAIN, "Alerts and limits are told by the sweeps alone.")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """`12 s ago`, `7 min ago`, `3 h ago`, `2 days ago`."""
+    seconds = max(int((now - moment).total_seconds()), 0)
+    if seconds < 120:
+        return f"{seconds} s ago"
+    if seconds < 7200:
+        return f"{seconds // 60} min ago"
+    return f"{seconds // 3600} h ago" if seconds < 172_800 else f"{seconds // 86_400} days ago"
