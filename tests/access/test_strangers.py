@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 from django.test import Client
-from django.urls import reverse
+from django.urls import resolve, reverse
 
 from tests.access.conftest import PEOPLE, World
 from tests.access.pages import (
     MARK,
     PUBLIC,
+    READ,
     SIGNED_IN,
     WORKSPACE_PAGES,
     address,
@@ -122,3 +124,34 @@ def test_the_way_in_leads_to_ones_own_workspace(world: World) -> None:
     lost = ask(world.browsers["zoe, who was removed"], "GET", "/")
     assert lost.status_code == 200
     assert not re.search(rb"(?i)acme|atlas|birch", lost.content.replace(b"zoe@acme.example", b""))
+
+
+def test_a_crawl_finds_ones_own_account_and_nothing_of_the_other(world: World) -> None:
+    """Every link, fragment and form that pages name is followed, first by Ada, then all of them by a stranger."""
+    hers, theirs = crawl(world.browsers["ada"]), crawl(world.browsers["a stranger"])
+    # What the tables know of pages that reading leads to was found by clicking.
+    found = {resolve(path.partition("?")[0]).url_name for path in hers}
+    assert found >= {name for name, page in WORKSPACE_PAGES.items() if page == READ} - {"usage_price"}, found
+    for path, body in theirs.items():
+        assert not re.search(rb"(?i)acme|atlas|birch", body), path
+    for path, body in hers.items():
+        assert not re.search(rb"(?i)rival|cobalt", body), path
+        if path.startswith("/w/"):
+            assert ask(world.browsers["a stranger"], "GET", path).status_code in (404, 405), path
+
+
+def crawl(browser: Client) -> dict[str, bytes]:
+    """The body of every page that links lead to from the start page, by address; of the months of a page only one."""
+    seen: dict[str, bytes] = {}
+    ahead = ["/"]
+    while ahead:
+        path = ahead.pop()
+        if path in seen or ("?" in path and any(other.startswith(path.partition("?")[0] + "?") for other in seen)):
+            continue
+        answer = ask(browser, "GET", path)
+        assert answer.status_code in (200, 302, 403, 405), (path, answer.status_code)
+        body = seen[path] = b"" if answer.streaming else answer.content
+        links = re.findall(r'(?:href|action|src|hx-get|hx-post)="(/[^"#]*)', body.decode(errors="replace"))
+        links += [answer.headers["Location"]] if answer.status_code == 302 else []
+        ahead += [unescape(link).partition("#")[0] for link in links if not link.startswith("/static/")]
+    return seen
