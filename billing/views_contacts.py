@@ -117,6 +117,6 @@ def _save(request: HttpRequest, workspace: Workspace, contact: BillingContact | 
 
 def _done(request: HttpRequest, workspace: Workspace, message: str) -> HttpResponse:
     if is_fragment_request(request):
-        return saved(message=message, events={"billing:changed": {}})
+        return saved(message=message, events={"billing:changed": {}, "popup:close": {}})
     messages.success(request, message)
     return redirect("billing", workspace_key=workspace.key)
