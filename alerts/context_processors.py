@@ -46,7 +46,7 @@ def bell_and_banner(request: HttpRequest) -> dict[str, Any]:
                 "tone": banner.tone,
                 "title": banner.title,
                 "text": banner.text,
-                "url": f"{page}#{banner.metric.key}",
+                "url": f"{page}#{banner.metric}",
                 "link": "Review the limit",
             }
             for banner in banners_for(workspace=found, now=clock_of(found.account)())

@@ -18,6 +18,7 @@ from usage.formats import day_and_month, local_day
 from usage.models import Account, AuditEntry, Metric, Period, UsageLimit, UsageTotal, User, Workspace
 from usage.rounding import format_quantity, shown_quantity
 from usage.services.periods import next_period_of, open_period
+from usage.sql import prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,64 +183,57 @@ def unread_count(*, user: User, workspace: Workspace) -> int:
 _UNAFFECTED = {"voice_resolutions": " Telephony charges are not affected."}
 
 
+# The row that counts knows its limit; before the period's first event the limit in force is read from the dated rows.
+# One index step for each metric that ever had a limit in the workspace.
+_REACHED = """
+SELECT m.key, m.name, m.agent_name, m.unit, m.unit_singular, m.unit_size, p.ends_at, p.zone, found.quantity
+  FROM (SELECT starts_at, ends_at, zone FROM usage_period
+         WHERE account_id = %(account)s AND starts_at <= %(now)s AND ends_at > %(now)s
+         ORDER BY starts_at DESC LIMIT 1) AS p
+ CROSS JOIN (SELECT DISTINCT metric_id FROM usage_usagelimit
+              WHERE account_id = %(account)s AND workspace_id = %(workspace)s) AS limited
+  JOIN usage_metric m ON m.id = limited.metric_id
+  LEFT JOIN usage_usagetotal t
+         ON t.account_id = %(account)s AND t.workspace_id = %(workspace)s AND t.metric_id = m.id
+        AND t.period = p.starts_at
+ CROSS JOIN LATERAL (
+        SELECT CASE WHEN t.period IS NOT NULL THEN t.hard_limit ELSE (
+            SELECT u.quantity FROM usage_usagelimit u
+             WHERE u.account_id = %(account)s AND u.workspace_id = %(workspace)s AND u.metric_id = m.id
+               AND u.from_period <= p.starts_at ORDER BY u.from_period DESC LIMIT 1) END AS quantity) AS found
+ WHERE coalesce(t.quantity, 0) >= found.quantity
+ ORDER BY m.position, m.key
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """One sentence; `tone` as in components/banner.html, `metric` the card it is about."""
+    """One sentence; `tone` as in components/banner.html, `metric` the key of the metric it is about."""
 
     tone: str
     title: str
     text: str
-    metric: Metric
+    metric: str
 
 
 def banners_for(*, workspace: Workspace, now: datetime) -> list[Banner]:
-    """The limits that are reached at this moment, from the rows that count (spec 4.3); at most three queries."""
-    period = (
-        Period.objects.filter(account_id=workspace.account_id, starts_at__lte=now, ends_at__gt=now)
-        .order_by("-starts_at")
-        .first()
-    )
-    if period is None:
-        return []
+    """The limits that are reached at this moment, from the rows that count, a limit of 0 also before any usage (spec
+    4.3); 1 query."""
+    arguments = {"account": workspace.account_id, "workspace": workspace.pk, "now": now}
     banners = []
-    for metric, limit in reached_limits(workspace=workspace, period=period):
-        reached = format_quantity(shown_quantity(limit, unit_size=metric.unit_size), unit=metric.unit)
-        until = day_and_month(local_day(period.ends_at, period.zone))
+    for key, name, agent, unit, singular, unit_size, ends_at, zone, limit in prepared(_REACHED, arguments):
+        shown = shown_quantity(limit, unit_size=unit_size)
+        reached = format_quantity(shown, unit=singular if shown == 1 else unit)
+        until = day_and_month(local_day(ends_at, zone))
         banners.append(
             Banner(
                 tone="limit",
-                title=f"{metric.agent_name or metric.name} is off in {workspace} until {until}.",
-                text=f"The limit of {reached} is reached.{_UNAFFECTED.get(metric.key, '')}",
-                metric=metric,
+                title=f"{agent or name} is off in {workspace} until {until}.",
+                text=f"The limit of {reached} is reached.{_UNAFFECTED.get(key, '')}",
+                metric=key,
             )
         )
     return banners
-
-
-def reached_limits(*, workspace: Workspace, period: Period) -> list[tuple[Metric, Decimal]]:
-    """(metric, limit in stored units) of every limit that is reached in the period; a limit of 0 also before any
-    usage."""
-    totals = {
-        total.metric_id: total
-        for total in UsageTotal.objects.filter(
-            account_id=workspace.account_id, workspace=workspace, period=period.starts_at, hard_limit__isnull=False
-        )
-    }
-    in_force: dict[int, UsageLimit] = {}
-    for row in (
-        UsageLimit.objects.filter(
-            account_id=workspace.account_id, workspace=workspace, from_period__lte=period.starts_at
-        )
-        .select_related("metric")
-        .order_by("from_period")
-    ):
-        in_force[row.metric_id] = row
-    found = []
-    for metric_id, row in in_force.items():
-        total = totals.get(metric_id)
-        if row.quantity is not None and (total.quantity if total else Decimal(0)) >= row.quantity:
-            found.append((row.metric, row.quantity))
-    return sorted(found, key=lambda pair: (pair[0].position, pair[0].key))
 
 
 # --- The drawer

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.charges import MetricTerms
-from billing.models import Plan, Subscription
+from billing.models import PeriodTerms, Plan, Subscription
 from billing.selectors import ChangePreview, frame_of, offered_plans, plan_for, preview_change
 from billing.selectors.changes import UPGRADE
 from billing.selectors.holdings import holdings_of, metric_terms
@@ -121,13 +121,7 @@ def _context(request: HttpRequest, workspace: Workspace, plan: Plan, preview: Ch
         "currency": account.currency,
         "starts_on": local_day(preview.takes_effect_at, period.zone),
         "changes": [
-            {
-                "name": (after or before).metric.name,
-                "before": words_of_terms(metric_terms(before), account.currency)["words"] if before else "–",
-                "after": words_of_terms(metric_terms(after), account.currency)["words"] if after else "–",
-            }
-            for before, after in preview.terms
-            if _differ(before, after)
+            _change(before, after, account.currency) for before, after in preview.terms if _differ(before, after)
         ],
         "fields": [("version", str(plan.version)), ("kind", preview.kind)],
         "action": reverse("plan_preview", args=[workspace.key, plan.key]),
@@ -136,7 +130,18 @@ def _context(request: HttpRequest, workspace: Workspace, plan: Plan, preview: Ch
     }
 
 
-def _differ(before: Any, after: Any) -> bool:
+def _change(before: PeriodTerms | None, after: PeriodTerms | None, currency: str) -> dict[str, str]:
+    """What a metric's terms are now and would be; a metric without terms shows a dash."""
+    now, then = (words_of_terms(metric_terms(row), currency) if row else None for row in (before, after))
+    known = then or now or {"name": ""}
+    return {
+        "name": known["name"],
+        "before": now["words"] if now else "–",
+        "after": then["words"] if then else "–",
+    }
+
+
+def _differ(before: PeriodTerms | None, after: PeriodTerms | None) -> bool:
     if before is None or after is None:
         return before is not after
     return metric_terms(before) != metric_terms(after)

@@ -118,6 +118,11 @@ def shown_quantity(stored: Decimal, *, unit_size: Decimal | int = 1) -> Decimal:
 
     ValueError when `unit_size` is not positive.
     """
+    if unit_size is not True and unit_size == 1 and isinstance(stored, Decimal) and stored.is_finite():
+        # Most metrics: nothing is divided, and what has at most 6 decimals needs no rounding.
+        exponent = stored.as_tuple().exponent
+        if isinstance(exponent, int) and exponent >= -DECIMALS:
+            return plain(stored)
     return plain(round_half_up(exact(stored, "quantity") / _positive(unit_size, "unit_size"), Fraction(SMALLEST)))
 
 
