@@ -58,6 +58,7 @@ def test_18_50_of_overage_stands_on_the_pdf(renderer):
     assert "Invoice 2026-0001" in text
     assert "Conversations, Atlas 275 250 25 $0.50 $12.50" in text
     assert "120 100 20 $0.30 $6.00" in text
+    assert "Overage and pay-as-you-go $18.50" in text
     assert "Starter plan 1 $49.00 $49.00" in text
     assert "Total (USD) $67.50" in text
     assert document.pages == len(pypdf.PdfReader(BytesIO(bytes(document.content))).pages)

@@ -41,6 +41,12 @@ def of_kind(lines: Iterable[object], kinds: str) -> list[object]:
 
 
 @register.filter
+def amount_of(lines: Iterable[object]) -> Decimal:
+    """What the lines come to, in money: amounts are rounded already, so nothing is rounded here."""
+    return sum((Decimal(str(_get(line, "amount"))) for line in lines), start=Decimal(0))
+
+
+@register.filter
 def line_workspaces(line: object) -> Sequence[Mapping[str, Any]]:
     """[{name, quantity}] of a line, as printed below it."""
     return list(_detail(line).get("workspaces") or _get(line, "workspaces") or ())
