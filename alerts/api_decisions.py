@@ -12,7 +12,7 @@ from alerts.services.decisions import Message
 from alerts.services.decisions import route as decide
 from usage.api_auth import bearer, clock_for, workspace_of
 
-router = Router(tags=["decisions"])
+router = Router(tags=["Decisions"])
 
 
 Id = Annotated[str, Field(min_length=1, max_length=255)]

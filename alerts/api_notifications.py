@@ -13,7 +13,7 @@ from usage.api_auth import bearer, workspace_of
 from usage.errors import InvalidInput
 from usage.models import Workspace
 
-router = Router(tags=["alerts and limits"])
+router = Router(tags=["Alerts and limits"])
 
 
 class NotificationRow(Schema):

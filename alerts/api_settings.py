@@ -20,7 +20,7 @@ from usage.models import Metric, Workspace
 from usage.rounding import parse_whole_number, plain_quantity
 from usage.services.periods import open_period
 
-router = Router(tags=["alerts and limits"])
+router = Router(tags=["Alerts and limits"])
 
 # Judged by the service, which says in one sentence what is wrong with it.
 Number = Annotated[

@@ -19,7 +19,7 @@ from usage.models import Account, Period
 from usage.rounding import plain_quantity, shown_quantity
 from usage.selectors import current_period, last_checked_at
 
-router = Router(tags=["billing"])
+router = Router(tags=["Billing"])
 router.add_router("", api_invoices.router)
 
 

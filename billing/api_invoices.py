@@ -21,7 +21,7 @@ from usage.api_auth import account_of, bearer, caller_of
 from usage.errors import InvalidInput, NotFound
 from usage.rounding import plain_quantity
 
-router = Router(tags=["billing"])
+router = Router(tags=["Billing"])
 INVOICES: Final = "/accounts/{key}/invoices"
 
 

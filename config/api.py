@@ -16,11 +16,14 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
 from ninja.parser import Parser
 
 import alerts.api
 import billing.api
 import usage.api
+from config import openapi
 from config.web import RETRY_AFTER, problem
 from usage import strict_json
 from usage.errors import BadRequest, HeadroomError, InvalidInput
@@ -42,7 +45,19 @@ class StrictParser(Parser):
         return value
 
 
-api = NinjaAPI(
+class HeadroomAPI(NinjaAPI):
+    """Operations are named as their functions are; the description tells how each may be refused."""
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        return operation.view_func.__name__
+
+    def get_openapi_schema(self, *args: Any, **kwargs: Any) -> OpenAPISchema:
+        description = super().get_openapi_schema(*args, **kwargs)
+        openapi.complete(description)
+        return description
+
+
+api = HeadroomAPI(
     title="Headroom",
     version="1",
     description="Usage, limits, decisions and invoices. Errors are `application/problem+json`; decimals are strings.",

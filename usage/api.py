@@ -65,7 +65,8 @@ def _answer(description: str) -> dict[str, Any]:
 
 
 def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/problem+json": {"schema": {"type": "object"}}}}
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
 @router.post(
@@ -87,19 +88,19 @@ def _problem(description: str) -> dict[str, Any]:
                         "items": _EVENT_SCHEMA,
                     }
                 },
-                "application/json": {"schema": {"type": "object"}},
+                "application/json": {
+                    "schema": {
+                        "description": "An event as its headers leave it: its data in binary mode, else as above."
+                    }
+                },
             },
         },
         "responses": {
             200: _answer("What became of the events; valid ones are kept even if others were rejected."),
             204: {"description": "Nothing was rejected, and the request preferred a minimal answer."},
-            400: _problem("The request cannot be read."),
-            401: _problem("No valid key."),
-            403: _problem("The key lacks the scope."),
             413: _problem("More than 10 MB or 1000 events."),
             415: _problem("Neither JSON nor CloudEvents."),
             422: _answer("All events were rejected."),
-            503: _problem("The database is away; nothing was stored: repeat the request."),
         },
     },
 )

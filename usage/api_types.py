@@ -13,17 +13,27 @@ from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 from usage.events import MAX_TEXT
 from usage.rounding import parse_quantity, plain_quantity
 
-_NUMBER: Final = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+_DECIMAL: Final = {"type": "string", "maxLength": 64, "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$"}
 
 Quantity = Annotated[
     Decimal,
     PlainValidator(parse_quantity),
-    WithJsonSchema(_NUMBER | {"description": "Greater than 0, at most 6 decimals, in the metric's display unit."}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 10**12}, _DECIMAL],
+            "description": "Greater than 0, at most 6 decimals, in the metric's display unit.",
+        }
+    ),
 ]
 QuantityOrZero = Annotated[
     Decimal,
     PlainValidator(lambda value: parse_quantity(value, zero_allowed=True)),
-    WithJsonSchema(_NUMBER | {"description": "At least 0, at most 6 decimals, in the metric's display unit."}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", "minimum": 0, "maximum": 10**12}, _DECIMAL],
+            "description": "At least 0, at most 6 decimals, in the metric's display unit.",
+        }
+    ),
 ]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
