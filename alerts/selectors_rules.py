@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import BooleanField, DateTimeField, DecimalField, F, Value
-from django.db.models.functions import Cast
-
-from alerts.models import LimitState, UsageAlert
+from alerts.models import UsageAlert
 from alerts.selectors import AlertSetting, LimitSetting, State, alert_state, limit_state
 from usage.models import Metric, UsageLimit, Workspace
+from usage.sql import prepared
 
 _ALERT: Final = "alert"
 _LIMIT: Final = "limit"
-_TOLD: Final = "told"
-_NUMBER: Final = DecimalField(max_digits=30, decimal_places=6)
+_RULES: Final = """
+SELECT 'alert', metric_id, from_period, threshold, also_50_80, baseline, NULL::timestamptz
+  FROM alerts_usagealert WHERE account_id = %(account)s AND workspace_id = %(workspace)s
+ UNION ALL
+SELECT 'limit', metric_id, from_period, quantity, false, NULL, NULL
+  FROM usage_usagelimit WHERE account_id = %(account)s AND workspace_id = %(workspace)s
+ UNION ALL
+SELECT 'told', metric_id, period, quantity, false, NULL, told_at
+  FROM alerts_limitstate
+ WHERE account_id = %(account)s AND workspace_id = %(workspace)s AND period = %(period)s AND is_reached
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +69,5 @@ def rules_of(*, workspace: Workspace, metrics: Mapping[int, Metric], period: dat
     }
 
 
-def _rows(workspace: Workspace, period: datetime) -> Any:
-    where: dict[str, Any] = {"account_id": workspace.account_id, "workspace": workspace}
-    no_time = Cast(Value(None), DateTimeField())
-    no_number = Cast(Value(None), _NUMBER)
-    no_flag = Value(False, output_field=BooleanField())
-    alerts = UsageAlert.objects.filter(**where).values_list(
-        Value(_ALERT), "metric_id", F("from_period"), F("threshold"), F("also_50_80"), F("baseline"), no_time
-    )
-    limits = UsageLimit.objects.filter(**where).values_list(
-        Value(_LIMIT), "metric_id", F("from_period"), F("quantity"), no_flag, no_number, no_time
-    )
-    told = LimitState.objects.filter(**where, is_reached=True, period=period).values_list(
-        Value(_TOLD), "metric_id", F("period"), F("quantity"), no_flag, no_number, F("told_at")
-    )
-    return alerts.order_by().union(limits.order_by(), told.order_by(), all=True).order_by()
+def _rows(workspace: Workspace, period: datetime) -> list[Any]:
+    return prepared(_RULES, {"account": workspace.account_id, "workspace": workspace.pk, "period": period})
