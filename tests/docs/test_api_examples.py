@@ -1,0 +1,41 @@
+"""Every example of docs/api.md is run as it stands, and answers what it says there."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing.models import Plan
+from billing.services.subscriptions import start_subscription
+from tests.factories import BY, make_account, make_key
+from usage.clocks import system_clock
+from usage.selectors import current_period
+
+pytestmark = pytest.mark.django_db(transaction=True)
+TEXT = Path(__file__).parents[2] / "docs" / "api.md"
+EXAMPLE = re.compile(r"```sh\n(.*?)```\s*```json\n(.*?)```", re.DOTALL)
+
+
+def contains(answer: Any, said: Any) -> bool:
+    """What is said stands in the answer; the answer may say more."""
+    if isinstance(said, dict):
+        return isinstance(answer, dict) and all(contains(answer.get(name), value) for name, value in said.items())
+    return bool(answer == said)
+
+
+def test_the_examples_answer_what_they_say(live_server: Any) -> None:
+    now = system_clock()
+    account = make_account("acme", workspaces=("acme",), now=now)
+    period = current_period(account, now)
+    start_subscription(account=account, plan=Plan.objects.get(key="starter"), period=period.starts_at, by=BY)
+    surroundings = {**os.environ, "URL": live_server.url, "KEY": make_key(account)}
+    examples = EXAMPLE.findall(TEXT.read_text())
+    assert len(examples) >= 9
+    for command, said in examples:
+        done = subprocess.run(["bash", "-c", command], env=surroundings, capture_output=True, check=True, timeout=30)
+        answer = json.loads(done.stdout)
+        assert contains(answer, json.loads(said)), (command, answer)
