@@ -13,11 +13,13 @@ from django.urls import reverse
 from ninja import Query, Router, Schema
 
 from billing.models import Invoice, InvoiceLine
-from billing.money import plain_money
+from billing.money import plain_money, plain_rate
 from billing.selectors import invoices
 from billing.selectors.documents import with_lines
+from billing.services.documents import document_to_show
 from billing.views_invoices import pdf_response
 from usage.api_auth import account_of, bearer, caller_of
+from usage.clocks import system_clock
 from usage.errors import InvalidInput, NotFound
 from usage.rounding import plain_quantity
 
@@ -108,9 +110,9 @@ def list_invoices(
     openapi_extra={"responses": {200: {"description": "The document", "content": {"application/pdf": {}}}}},
 )
 def read_pdf(request: HttpRequest, key: str, number: str) -> HttpResponse:
-    """The first rendering. While it is being made: 404 with the code `no_document`."""
+    """The first rendering. While it cannot be made: 404 with the code `no_document`."""
     invoice = invoices.invoice_of(account_of(caller_of(request), key), number)
-    return pdf_response(invoices.pdf_of(invoice), invoice)
+    return pdf_response(document_to_show(invoice=invoice, now=system_clock()), invoice)
 
 
 def _row(request: HttpRequest, invoice: Invoice, account_key: str, names: dict[int, str]) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def _row(request: HttpRequest, invoice: Invoice, account_key: str, names: dict[i
         "issued_on": invoice.issued_on.isoformat(),
         "due_on": invoice.due_on.isoformat(),
         "currency": invoice.currency,
-        "lines": [_line(line, money(line.amount), names) for line in invoice.lines.all()],
+        "lines": [_line(line, invoice.currency, names) for line in invoice.lines.all()],
         "subtotal": money(invoice.subtotal),
         "tax": money(invoice.tax),
         "total": money(invoice.total),
@@ -137,7 +139,7 @@ def _row(request: HttpRequest, invoice: Invoice, account_key: str, names: dict[i
     }
 
 
-def _line(line: InvoiceLine, amount: str, names: dict[int, str]) -> dict[str, Any]:
+def _line(line: InvoiceLine, currency: str, names: dict[int, str]) -> dict[str, Any]:
     return {
         "kind": line.kind,
         "description": line.description,
@@ -146,8 +148,8 @@ def _line(line: InvoiceLine, amount: str, names: dict[int, str]) -> dict[str, An
         "quantity": _quantity(line.quantity),
         "included": _quantity(line.included),
         "overage": _quantity(line.overage),
-        "unit_price": _quantity(line.unit_price),
-        "amount": amount,
+        "unit_price": None if line.unit_price is None else plain_rate(line.unit_price, currency),
+        "amount": plain_money(line.amount, currency),
         "workspaces": [
             {"workspace": names.get(each["id"], each["name"]), "quantity": each["quantity"]}
             for each in line.detail.get("workspaces", ())

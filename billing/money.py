@@ -12,9 +12,18 @@ from fractions import Fraction
 from typing import Final
 
 from usage.currencies import CURRENCIES, decimals
-from usage.rounding import EXACT, exact, round_half_up
+from usage.rounding import EXACT, exact, plain_quantity, round_half_up
 
-__all__ = ["CURRENCIES", "RATE_DECIMALS", "decimals", "format_money", "format_rate", "plain_money", "round_money"]
+__all__ = [
+    "CURRENCIES",
+    "RATE_DECIMALS",
+    "decimals",
+    "format_money",
+    "format_rate",
+    "plain_money",
+    "plain_rate",
+    "round_money",
+]
 
 RATE_DECIMALS: Final = 10
 
@@ -34,6 +43,14 @@ def round_money(amount: Decimal | Fraction | int, currency: str) -> Decimal:
 def plain_money(amount: Decimal, currency: str) -> str:
     """For the API: "18.50", "1850", "18.500"; the currency's decimals, no grouping, no symbol (spec 10.5)."""
     return f"{round_money(amount, currency):f}"
+
+
+def plain_rate(unit_price: Decimal, currency: str) -> str:
+    """For the API: "0.50", "0.0045"; at least the currency's decimals, up to 10, never rounded to cents."""
+    finest = round_half_up(exact(unit_price, "unit_price"), Fraction(1, 10**RATE_DECIMALS))
+    whole, _, fraction = plain_quantity(finest).partition(".")
+    fraction = fraction.ljust(decimals(currency), "0")
+    return f"{whole}.{fraction}" if fraction else whole
 
 
 def format_money(amount: Decimal, currency: str, *, locale: str = "en_US") -> str:

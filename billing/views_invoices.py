@@ -22,9 +22,10 @@ from billing.selectors import charges_so_far, explain, invoices, plan_for
 from billing.selectors.documents import counted_at
 from billing.selectors.explain import Explanation
 from billing.services.credits import is_cancelled
+from billing.services.documents import document_to_show
 from usage.access import shell_context, workspace_page
 from usage.charts import DailyChart, daily_chart, level_chart
-from usage.clocks import clock_of
+from usage.clocks import clock_of, system_clock
 from usage.csv_text import csv_lines
 from usage.errors import NotFound
 from usage.formats import local_day, long_date, money, period_span, short_date
@@ -139,10 +140,10 @@ def invoices_csv(request: HttpRequest, workspace: Workspace) -> HttpResponseBase
 @require_GET
 @workspace_page
 def invoice_pdf(request: HttpRequest, workspace: Workspace, number: str) -> HttpResponse:
-    """The PDF as it was sent; while it is being made, the document's page."""
+    """The PDF as it was sent; while it cannot be made, the document's page."""
     invoice = _invoice(workspace, number)
     try:
-        return pdf_response(invoices.pdf_of(invoice), invoice)
+        return pdf_response(document_to_show(invoice=invoice, now=system_clock()), invoice)
     except NotFound:
         return redirect("invoice_detail", workspace_key=workspace.key, number=number)
 

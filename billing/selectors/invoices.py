@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.db.models import Q, QuerySet
 
-from billing.models import Invoice, InvoiceDocument
+from billing.models import Invoice
 from billing.selectors.documents import with_lines
 from usage.errors import NotFound
 from usage.models import Account
@@ -46,14 +46,6 @@ def older_than(rows: QuerySet[Invoice], invoice: Invoice) -> QuerySet[Invoice]:
     """Those issued before `invoice`, newest first."""
     earlier = Q(issued_at__lt=invoice.issued_at) | Q(issued_at=invoice.issued_at, sequence__lt=invoice.sequence)
     return rows.filter(earlier).order_by("-issued_at", "-sequence")
-
-
-def pdf_of(invoice: Invoice) -> InvoiceDocument:
-    """What was sent: the first rendering. Raises NotFound while there is none."""
-    document = InvoiceDocument.objects.filter(invoice=invoice).order_by("rendering").first()
-    if document is None:
-        raise NotFound("The PDF is being made; it is there in a moment.", code="no_document")
-    return document
 
 
 def csv_rows(account: Account) -> Iterator[tuple[Any, ...]]:

@@ -23,7 +23,7 @@ from billing.einvoice import PROFILE, EInvoice, e_invoice
 from billing.models import Invoice, InvoiceDispatch, InvoiceDocument, InvoicePayment, RenderingTrouble
 from billing.pdf import Page, Renderer, RenderingFailed
 from billing.selectors.documents import document_of, with_lines
-from usage.errors import Conflict
+from usage.errors import Conflict, NotFound
 from usage.faultpoints import reach
 from usage.services.audit import Actor, record
 
@@ -155,6 +155,19 @@ def unmark_paid(*, invoice: Invoice, by: Actor) -> None:
 def first_rendering(invoice_id: UUID) -> InvoiceDocument | None:
     """What was sent, or None while there is none."""
     return InvoiceDocument.objects.filter(invoice=invoice_id).order_by("rendering").first()
+
+
+def document_to_show(*, invoice: Invoice, now: datetime) -> InvoiceDocument:
+    """What was sent. Where the queue has not come to it yet, the first rendering is made now: whoever asks for a
+    document gets it. Raises NotFound when it could not be made; the queue tries again."""
+    if (found := first_rendering(invoice.pk)) is not None:
+        return found
+    try:
+        if RenderingTrouble.objects.filter(invoice=invoice).exists():
+            raise RenderingFailed("it failed before")
+        return render_invoice(invoice_id=invoice.pk, now=now)
+    except RenderingFailed as error:
+        raise NotFound("The PDF is not made yet.", code="no_document") from error
 
 
 def page_of(invoice: Invoice) -> tuple[Page, EInvoice]:

@@ -10,7 +10,7 @@ from babel.core import get_global
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.money import CURRENCIES, decimals, format_money, format_rate, plain_money, round_money
+from billing.money import CURRENCIES, decimals, format_money, format_rate, plain_money, plain_rate, round_money
 
 EXAMPLES = settings(max_examples=int(os.environ.get("HEADROOM_EXAMPLES", "200")), deadline=None)
 currencies = st.sampled_from(CURRENCIES)
@@ -87,6 +87,14 @@ def test_amounts_are_written_for_the_api_and_for_people():
     assert format_money(Decimal("12345.5"), "EUR", locale="de_DE") == "12.345,50\xa0€"
     # CLDR would write none of the dinar's decimals.
     assert format_money(Decimal("1.5"), "IQD") == "IQD1.500"
+
+
+def test_the_api_writes_prices_with_at_least_the_currencys_decimals() -> None:
+    assert plain_rate(Decimal("0.5000000000"), "USD") == "0.50"
+    assert plain_rate(Decimal("0.0045"), "USD") == "0.0045"
+    assert plain_rate(Decimal(49), "JPY") == "49"
+    assert plain_rate(Decimal("1.5"), "JPY") == "1.5"
+    assert plain_rate(Decimal(2), "KWD") == "2.000"
 
 
 def test_a_price_per_unit_may_be_finer_than_the_currency():
