@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.models import AddOn, BilledUsage, BillingProfile, Invoice, InvoiceLine, Plan
+from billing.selectors.explain import all_events_behind, explanation_of, quantities_behind
 from billing.services.closing import close_period
 from billing.services.subscriptions import start_subscription
 from tests.factories import BY, make_account
@@ -73,3 +74,22 @@ def unbilled(account: Account) -> dict[tuple[str, str, datetime], Decimal]:
         key = (row.workspace.key, row.metric.key, row.period)
         left[key] = left.get(key, Decimal(0)) - row.quantity
     return {key: quantity for key, quantity in left.items() if quantity}
+
+
+def assert_every_line_adds_up() -> None:
+    """Of every document: what the events behind a line come to is what its ledger bills."""
+    told = 0
+    for row in InvoiceLine.objects.select_related("invoice", "metric", "account"):
+        explanation = explanation_of(row)
+        if explanation is None:
+            assert not row.billed.exists()
+            continue
+        told += 1
+        assert quantities_behind(explanation) == dict(explanation.ledger), row
+        if not explanation.is_level:
+            sums: dict[int, Decimal] = {}
+            sign = 1 if explanation.asked == explanation.line else -1
+            for each in all_events_behind(explanation):
+                sums[each.workspace_id] = sums.get(each.workspace_id, Decimal(0)) + sign * each.quantity
+            assert {key: quantity for key, quantity in sums.items() if quantity} == dict(explanation.ledger)
+    assert told

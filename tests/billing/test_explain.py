@@ -12,10 +12,22 @@ from billing.selectors.explain import (
     days_behind,
     events_behind,
     explanation_of,
-    quantities_behind,
 )
 from billing.services.credits import cancel_and_reissue, credit_amount
-from tests.billing.books import AUGUST, DAY, HOUR, JULY, JUNE, SEPTEMBER, at, close, line, profile, subscribed
+from tests.billing.books import (
+    AUGUST,
+    DAY,
+    HOUR,
+    JULY,
+    JUNE,
+    SEPTEMBER,
+    assert_every_line_adds_up,
+    at,
+    close,
+    line,
+    profile,
+    subscribed,
+)
 from tests.factories import BY, event, metric, use, workspace
 from usage.models import Account
 from usage.services.corrections import amend_event, void_event
@@ -37,25 +49,6 @@ def void(account: Account, id_: str, received_at: datetime) -> None:
 
 def ids_behind(row: InvoiceLine) -> list[str]:
     return [each.event_id for each in all_events_behind(explanation_of(row))]
-
-
-def assert_every_line_adds_up() -> None:
-    """Of every document: what the events behind a line come to is what its ledger bills."""
-    told = 0
-    for row in InvoiceLine.objects.select_related("invoice", "metric", "account"):
-        explanation = explanation_of(row)
-        if explanation is None:
-            assert not row.billed.exists()
-            continue
-        told += 1
-        assert quantities_behind(explanation) == dict(explanation.ledger), row
-        if not explanation.is_level:
-            sums: dict[int, Decimal] = {}
-            sign = 1 if explanation.asked == explanation.line else -1
-            for each in all_events_behind(explanation):
-                sums[each.workspace_id] = sums.get(each.workspace_id, Decimal(0)) + sign * each.quantity
-            assert {key: quantity for key, quantity in sums.items() if quantity} == dict(explanation.ledger)
-    assert told
 
 
 def test_behind_a_line_stand_its_events_in_order_of_arrival_with_their_corrections():
