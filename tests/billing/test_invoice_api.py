@@ -82,7 +82,8 @@ def test_the_list_costs_as_many_queries_for_many_documents_as_for_one(ask, djang
     for month in (JUNE, JULY, AUGUST):
         close(account, month)
     key = make_key(account, "read")
-    with django_assert_max_num_queries(5):
+    ask("/api/v1/accounts/acme/invoices", key)  # the first use of a day is noted on the key
+    with django_assert_max_num_queries(4):
         assert len(ask("/api/v1/accounts/acme/invoices", key)["items"]) == 3
 
 
