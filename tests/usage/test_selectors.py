@@ -133,6 +133,14 @@ def test_an_earlier_period_is_found_by_a_moment_in_it(account: Account) -> None:
             selectors.period_of(account, at)
 
 
+def test_an_advanced_test_clock_was_checked_where_it_stands() -> None:
+    account = make_account("sandbox", workspaces=("elm",), is_sandbox=True, now=NOON)
+    account.created_at = NOON
+    assert selectors.last_checked_at(account) is None
+    account.sandbox_now = NOON + timedelta(days=20)
+    assert selectors.last_checked_at(account) == NOON + timedelta(days=20)
+
+
 def test_last_checked_is_the_later_of_the_accounts_evaluation_and_the_last_sweep(account: Account) -> None:
     assert selectors.last_checked_at(account) is None
     use("sms")

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
-
-from django.db import connection
 
 from usage.errors import NotFound
 from usage.models import Account, Metric, Period, UsageTotal
@@ -20,6 +19,7 @@ from usage.periods import Period as Span
 from usage.periods import local_day, local_days
 from usage.seats import SeatDay, seat_days, seats_per_day
 from usage.services.periods import open_period
+from usage.sql import prepared
 
 # The names under which the sweeps record their runs (spec 2.8).
 SWEEPS = ("refresh", "recalculate-limits", "recalculate_limits")
@@ -116,14 +116,13 @@ SELECT w.id, m.id, t.quantity, t.reserved, t.last_received_at, t.account_id IS N
 """
 
 # The days of the periods, and for levels (`d.level` set) the last reported day before the first period: carried in.
+# Lists rather than joins: all four columns then lead into the key, and other periods' days are never touched.
 _DAYS = """
 SELECT d.workspace_id, d.metric_id, d.period, d.day, d.quantity, d.level
-  FROM usage_workspace w
- CROSS JOIN unnest(%(metrics)s::bigint[]) AS m(id)
- CROSS JOIN unnest(%(periods)s::timestamptz[]) AS p(starts_at)
-  JOIN usage_usageday d
-    ON d.account_id = %(account)s AND d.workspace_id = w.id AND d.metric_id = m.id AND d.period = p.starts_at
- WHERE w.account_id = %(account)s
+  FROM usage_usageday d
+ WHERE d.account_id = %(account)s
+   AND d.workspace_id = ANY(ARRAY(SELECT w.id FROM usage_workspace w WHERE w.account_id = %(account)s))
+   AND d.metric_id = ANY(%(metrics)s::bigint[]) AND d.period = ANY(%(periods)s::timestamptz[])
 UNION ALL
 SELECT w.id, m.id, d.period, d.day, d.quantity, d.level
   FROM usage_workspace w
@@ -133,7 +132,6 @@ SELECT w.id, m.id, d.period, d.day, d.quantity, d.level
          WHERE b.account_id = %(account)s AND b.workspace_id = w.id AND b.metric_id = m.id AND b.period < %(first)s
          ORDER BY b.period DESC, b.day DESC LIMIT 1) AS d
  WHERE w.account_id = %(account)s
- ORDER BY 1, 2, 3, 4
 """
 
 # A period named: one step into the totals' key for each workspace.
@@ -225,14 +223,19 @@ def last_checked_at(account: Account, *, period: Period | None = None) -> dateti
         "sweeps": [] if account.is_sandbox else list(SWEEPS),
     }
     moment: datetime | None = _rows(_CHECKED, arguments)[0][0]
+    advanced_to = account.sandbox_now
+    if advanced_to is not None and advanced_to > account.created_at:
+        # A test clock begins at the account's creation, and each advance ends with an evaluation where it stops.
+        return max(advanced_to, moment or advanced_to)
     return moment
 
 
 def _day_rows(account: Account, periods: Sequence[Period], metrics: list[int], levels: list[int]) -> list[_DayRow]:
     starts = sorted(period.starts_at for period in periods)
-    return _rows(
+    rows = _rows(
         _DAYS, {"account": account.pk, "periods": starts, "first": starts[0], "metrics": metrics, "levels": levels}
     )
+    return sorted(rows, key=itemgetter(0, 1, 2, 3))
 
 
 def _seats(period: Period, rows: Iterable[_DayRow], now: datetime | None) -> list[tuple[date, Decimal]]:
@@ -264,6 +267,4 @@ def _held(rows: Iterable[_DayRow], period: Period, now: datetime | None) -> Deci
 
 
 def _rows(query: str, arguments: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, arguments)
-        return list(cursor.fetchall())
+    return prepared(query, arguments)
