@@ -393,10 +393,10 @@ def _usage_line(use: MetricUse, currency: str) -> ChargeLine:
 
 def _overage(terms: MetricTerms, pool: Decimal) -> Decimal:
     """Display units above what is included; all of it for pay-as-you-go, none for unlimited (spec 10.5)."""
-    if terms.rate is None:
+    if terms.rate is None or pool <= 0:
         return ZERO
-    excess = max(Fraction(0), exact(pool, "quantity") - exact(terms.included or 0, "included") * terms.unit_size)
-    return plain(_six(excess / terms.unit_size))
+    excess = exact(pool, "quantity") - exact(terms.included or 0, "included") * terms.unit_size
+    return plain(_six(excess / terms.unit_size)) if excess > 0 else ZERO
 
 
 def _six(value: Fraction) -> Decimal:

@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 RATE_DECIMALS: Final = 10
+_UNITS: Final = {digits: Decimal(1).scaleb(-digits) for digits in range(5)}
+_SAFE: Final = 60  # digits before the point with which a rounded amount still fits into the exact context
 
 
 def round_money(amount: Decimal | Fraction | int, currency: str) -> Decimal:
@@ -34,8 +36,12 @@ def round_money(amount: Decimal | Fraction | int, currency: str) -> Decimal:
     The only rounding of money; call it once per line, on the exact amount. ValueError for an unknown currency, a float,
     NaN or infinity.
     """
-    unit = Decimal(1).scaleb(-decimals(currency))
-    rounded = EXACT.quantize(round_half_up(exact(amount, "amount"), Fraction(unit)), unit)
+    unit = _UNITS[decimals(currency)]
+    if type(amount) is Decimal and amount.is_finite() and amount.adjusted() < _SAFE:
+        # `quantize` looks at all digits and rounds once, halves away from zero.
+        rounded = EXACT.quantize(amount, unit)
+    else:
+        rounded = EXACT.quantize(round_half_up(exact(amount, "amount"), Fraction(unit)), unit)
     # Adding 0 turns -0.00 into 0.00; in the wide context, because the usual one would round large amounts again.
     return EXACT.add(rounded, 0)
 

@@ -87,11 +87,12 @@ def price(*, quantity: Decimal | int, rate: Rate) -> Decimal:
     """
     size = exact(rate.unit_size, "unit_size")
     # Kept in stored units, where the count is whole; unit_size divides once, at the end.
-    excess = max(Fraction(0), exact(quantity, "quantity") - _amount(rate.included, "included") * size)
-    amount = _PRICED[rate.model](excess, rate, size) / size
-    if excess:
-        amount += _amount(rate.flat_fee, "flat_fee")
-    amount = max(amount, _amount(rate.minimum, "minimum"))
+    excess = exact(quantity, "quantity") - _amount(rate.included, "included") * size
+    amount = Fraction(0)
+    if excess > 0:
+        amount = _PRICED[rate.model](excess, rate, size) / size + _amount(rate.flat_fee, "flat_fee")
+    if rate.minimum is not None:
+        amount = max(amount, exact(rate.minimum, "minimum"))
     if rate.maximum is not None:
         amount = min(amount, exact(rate.maximum, "maximum"))
     return decimal_of(amount)

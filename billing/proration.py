@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +25,8 @@ def split(*, segments: Sequence[tuple[Decimal, int]], currency: str) -> tuple[De
     total = sum(days)
     if not total:
         raise ValueError("segments have no days")
+    if len(segments) == 1:
+        return (round_money(exact(segments[0][0], "price"), currency),)
     parts = []
     due, billed = Fraction(0), round_money(0, currency)
     for (price, _), count in zip(segments, days, strict=True):
@@ -42,5 +45,6 @@ def seat_charge(*, days: Sequence[Decimal], price: Decimal, days_in_period: int)
     """
     if days_in_period < 1 or len(days) > days_in_period:
         raise ValueError(f"days_in_period is {days_in_period}, with {len(days)} days given")
-    held = sum((exact(seats, "seats") for seats in days), start=Fraction(0))
+    # Seats change on few days, so each number is taken once, with its days.
+    held = sum((exact(seats, "seats") * count for seats, count in Counter(days).items()), start=Fraction(0))
     return decimal_of(held * exact(price, "price") / days_in_period)

@@ -3,7 +3,7 @@ Data 5, 9).
 
 Under the account's lock everything is computed from the terms in force and from what had been received at the cut, then
 frozen: lines first, the number last. Rendering and sending follow and can be repeated. Many accounts are closed with as
-many statements as one, a few dozen accounts a transaction.
+many statements as one, a hundred accounts a transaction.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from usage.services.periods import extend_periods
 log = logging.getLogger(__name__)
 
 BEHIND: Final = timedelta(hours=24)  # the previous system bills what was received up to here before the invoice (5.7)
-TOGETHER: Final = 50  # accounts closed in one transaction: few enough that nobody waits long for their locks
+TOGETHER: Final = 100  # accounts closed in one transaction: few enough that nobody waits long for their locks
 _LONGEST_WALK: Final = 1200  # periods of one account closed in one go: a hundred years of months
 
 
@@ -90,7 +90,7 @@ def close_account(*, account_id: int, clock: Clock, by: Actor, wait: timedelta |
 
 
 def close_due(*, clock: Clock, by: Actor, until: datetime | None = None) -> Closed:
-    """Close the due periods of all accounts but sandboxes, a few dozen accounts a transaction, as long as there are any
+    """Close the due periods of all accounts but sandboxes, a hundred accounts a transaction, as long as there are any
     and `clock` is before `until`. An account that fails is logged and tried again by the next sweep."""
     done = Closed()
     skipped: set[int] = set()
