@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -67,7 +68,7 @@ class World:
     rival: Account
     browsers: dict[str, Client] = field(default_factory=dict)
 
-    def of(self, account: Account) -> dict[str, int | str]:
+    def of(self, account: Account) -> dict[str, Any]:
         """What addresses name, of that account."""
         return {
             "contact_id": BillingContact.objects.filter(account=account).earliest("id").pk,

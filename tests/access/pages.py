@@ -133,6 +133,7 @@ def ask(browser: Client, method: str, path: str, form: Form | None = None, *, ht
     """The answer, and in `answer.written` the tables it wrote to."""
     headers = {"HX-Request": "true"} if htmx else {}
     with taken_back(), CaptureQueriesContext(connection) as queries:
+        answer: Any
         if method == "POST":
             answer = browser.post(path, form or {}, headers=headers)
         else:

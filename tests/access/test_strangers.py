@@ -53,7 +53,7 @@ def faceless(answer: Any) -> bytes:
 def test_what_belongs_to_a_foreign_account_is_missing_in_ones_own_workspace(world: World) -> None:
     """A contact, workflow, message or invoice of Rival under an address of Atlas."""
     own, foreign = world.of(world.acme), world.of(world.rival)
-    nothing = dict.fromkeys(foreign, 10**12) | {"number": "1999-0001", "position": 999}
+    nothing: dict[str, Any] = dict.fromkeys(foreign, 10**12) | {"number": "1999-0001", "position": 999}
     for name, page in WORKSPACE_PAGES.items():
         named = set(re.findall(r"(contact_id|workflow_id|notification_id|number)", route_of(name)))
         for method in methods_of(page) if named else ():

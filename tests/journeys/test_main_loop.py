@@ -1,6 +1,5 @@
 """The whole loop, once, with all that runs in production: web and job processes, PostgreSQL, the CloudEvents SDK, an
-SMTP server, Chromium. Usage arrives, the page shows it, an alert leaves, a limit stops the agent, the period closes, and
-the billing contact reads the invoice.
+SMTP server, Chromium. Usage arrives, the page shows it, an alert leaves, a limit stops the agent, the period closes.
 """
 
 from __future__ import annotations
@@ -163,7 +162,9 @@ def closes_the_period(page: Any, address: str, app: Application, sink: SmtpSink)
     """The invoice of last month: on the page, in the API, in the mail, and all three the same bytes."""
     command("close_periods", "--account", "acme")
     message = mail(sink, "Invoice")
-    (attached,) = [part.get_payload(decode=True) for part in message.iter_attachments()]
+    (attachment,) = message.iter_attachments()
+    attached = attachment.get_payload(decode=True)
+    assert isinstance(attached, bytes)
 
     page.get_by_role("link", name="Invoices").click()
     (invoice,) = app.get("accounts/acme/invoices")["items"]

@@ -48,7 +48,7 @@ class Application:
 
     def consumes(self, quantity: int) -> dict[str, Any]:
         body = {"metric": "ai_resolutions", "quantity": quantity, "id": next(self.ids)}
-        return self.ask("POST", "workspaces/atlas/consume", body)
+        return dict(self.ask("POST", "workspaces/atlas/consume", body))
 
     def is_answered_by(self) -> str:
         question = {"conversation_id": next(self.ids), "message_id": "1", "metric": "ai_resolutions"}
