@@ -14,6 +14,7 @@ from usage.errors import NotFound
 from usage.formats import local_day
 from usage.models import Account, Period, Workspace
 from usage.selectors import current_period
+from usage.sql import fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def frame_of(*, account: Account, now: datetime, first_day: date | None = None) 
         if found is None:
             raise NotFound("No billing period begins on that day.")
         return _frame(found)
-    found = periods.filter(starts_at__lte=now, ends_at__gt=now).first()
+    found = next(iter(fetch(periods.filter(starts_at__lte=now, ends_at__gt=now)[:1])), None)
     if found is None or account.ended_at is not None:
         found = periods.get(pk=current_period(account, now).pk)
     return _frame(found)

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from billing.models import PeriodTerms, Plan, Subscription
 from usage.models import Account
+from usage.sql import fetch
 
 
 def last_rows(rows: QuerySet[PeriodTerms]) -> QuerySet[PeriodTerms]:
@@ -23,7 +24,7 @@ def terms_for(*, account: Account, period_start: datetime) -> dict[int, PeriodTe
     Also of a period that does not exist yet. A metric without terms is not in it: its usage is recorded, has no card
     and costs nothing.
     """
-    rows = last_rows(PeriodTerms.objects.filter(account=account, from_period__lte=period_start))
+    rows = fetch(last_rows(PeriodTerms.objects.filter(account=account, from_period__lte=period_start)))
     active = sorted((row for row in rows if row.is_active), key=lambda row: (row.metric.position, row.metric.key))
     return {row.metric_id: row for row in active}
 

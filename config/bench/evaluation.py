@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from alerts.services.evaluate import evaluate
 from config.bench.ground import Ground, query, tidy
@@ -44,7 +44,7 @@ def sweeps(ground: Ground) -> Iterator[Row]:
         def run(number: int) -> Sample:
             query(_TOUCH, [running, number, share])
             tidy("usage_usagetotal")
-            with counted() as sent, ground.watch_here() as watch:
+            with CaptureQueriesContext(connection) as sent, ground.watch_here() as watch:
                 done = evaluate(account_ids=None, now=ground.now)
             if done.unsettled or done.firings:
                 raise RuntimeError(f"the evaluation found what nobody put there: {done}")
@@ -60,16 +60,3 @@ def sweeps(ground: Ground) -> Iterator[Row]:
     yield row("evaluation_all", "ms", value, floor=floor, most=2000)
     yield row("evaluation_statements", "statements", max(statements), most=12)
     yield row("evaluation_1_percent", "ms", typical(few, lambda s: s.seconds) * 1e3, most=100)
-
-
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    """The statements that Django sends while the body runs."""
-    sent: list[str] = []
-
-    def note(execute: Any, statement: str, *arguments: Any) -> Any:
-        sent.append(statement)
-        return execute(statement, *arguments)
-
-    with connection.execute_wrapper(note):
-        yield sent

@@ -23,7 +23,7 @@ ZONE: Final = "Europe/Berlin"
 SENDERS: Final = 4
 WORKSPACES: Final = 5  # of a sender; the copied accounts have one
 METRICS: Final = ("conversations", "phone", "sms", "whatsapp", "ai_resolutions", "voice_resolutions")
-_DAYS_AGO: Final = 36  # the first model account's start: one period has ended, the next one runs
+_DAYS_AGO: Final = 58  # the first model account's start: one period has ended, the next one is nearly over
 _THRESHOLD: Final = Decimal(1_000_000)  # three levels for every workspace and metric that nothing here reaches
 
 
@@ -45,7 +45,7 @@ def _account(ground: Ground, key: str, workspaces: int, plan: Plan, group: int) 
         name=f"Account {key}",
         zone=ZONE,
         # Later groups began later, so that their periods end one day after the other.
-        started_on=(ground.now - timedelta(days=_DAYS_AGO + ground.sizes.groups - group)).date(),
+        started_on=(ground.now - timedelta(days=_DAYS_AGO - group)).date(),
         workspaces=[(f"{key}-w{number}", f"Workspace {number}") for number in range(workspaces)],
         now=ground.now,
         by=BY,
@@ -120,8 +120,8 @@ def _copy(model: Any, instead: dict[str, str], join: str) -> None:
     query(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {table} s {join}")  # noqa: S608
 
 
-# Every second event belongs to the first sender; the others visit all accounts, metrics and days in turn. A quarter of
-# all lies in the period that has ended.
+# Every second event belongs to the first sender, every fiftieth to the second one; the others visit all accounts,
+# metrics and days in turn. A quarter of all lies in the period that has ended.
 _EVENTS: Final = """
 INSERT INTO usage_usageevent (account_id, key, content, workspace_id, metric_id, period, day, quantity, occurred_at,
                               received_at, source, event_id, is_void)
@@ -129,16 +129,19 @@ SELECT w.account_id, md5('key' || i)::uuid, md5('content' || i)::uuid, w.id, m.i
        (at AT TIME ZONE p.zone)::date, m.unit_size, at, at + interval '1 second', 'https://bench.example/app',
        'stored-' || i, false
   FROM generate_series(0, %(events)s - 1) AS i
- CROSS JOIN LATERAL (SELECT i / 2 AS k, i %% 2 = 0 AS is_big) AS x
-  JOIN bench_workspace w ON w.number = CASE WHEN is_big THEN k %% %(big)s ELSE %(big)s + k %% %(others)s END
-  JOIN bench_metric m ON m.number = CASE WHEN is_big THEN k / %(big)s ELSE k / %(others)s END %% %(metrics)s
-  JOIN bench_period p ON p.account_id = w.account_id
-       AND p.is_over = (CASE WHEN is_big THEN k / %(big)s ELSE k / %(others)s END / %(metrics)s %% 4 = 0)
+ CROSS JOIN LATERAL (
+       SELECT CASE WHEN i %% 2 = 0 THEN 0 WHEN i %% 50 = 1 THEN %(each)s ELSE 2 * %(each)s END AS first) AS f
+ CROSS JOIN LATERAL (SELECT CASE first WHEN 2 * %(each)s THEN %(others)s ELSE %(each)s END AS number) AS n
+ CROSS JOIN LATERAL (SELECT i / (CASE first WHEN 0 THEN 2 WHEN %(each)s THEN 50 ELSE 2 END) AS k) AS k
+  JOIN bench_workspace w ON w.number = first + k %% n.number
+  JOIN bench_metric m ON m.number = k / n.number %% %(metrics)s
+  JOIN bench_period p ON p.account_id = w.account_id AND p.is_over = (k / n.number / %(metrics)s %% 4 = 0)
  CROSS JOIN LATERAL (SELECT p.starts_at + (p.until - p.starts_at) * ((i * 7919::bigint) %% 10007 / 10007.0) AS at) AS t
 """
 _MAPS: Final = """
 CREATE TEMPORARY TABLE bench_workspace AS
-SELECT id, account_id, row_number() OVER (ORDER BY account_id <> %(big)s, id) - 1 AS number FROM usage_workspace;
+SELECT id, account_id, row_number() OVER (ORDER BY array_position(%(first)s::bigint[], account_id), id) - 1 AS number
+  FROM usage_workspace;
 CREATE TEMPORARY TABLE bench_metric AS
 SELECT id, unit_size, row_number() OVER (ORDER BY id) - 1 AS number FROM usage_metric WHERE key = ANY(%(metrics)s);
 CREATE TEMPORARY TABLE bench_period AS
@@ -160,7 +163,8 @@ SELECT e.account_id, e.workspace_id, e.metric_id, e.period, sum(e.quantity), sum
 
 
 def _write_events(ground: Ground) -> None:
-    query(_MAPS, {"big": ground.senders[0].account_id, "metrics": list(METRICS), "now": ground.now})
+    first = [sender.account_id for sender in ground.senders[:2]]
+    query(_MAPS, {"first": first, "metrics": list(METRICS), "now": ground.now})
     table = UsageEvent._meta.db_table
     # Millions of random keys go into a finished table and an index that is built afterwards, or it takes hours.
     constraints = query(
@@ -175,10 +179,10 @@ def _write_events(ground: Ground) -> None:
         query(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
     for name, _ in indexes:
         query(f'DROP INDEX "{name}"')
-    others = ground.sizes.accounts + (SENDERS - 1) * WORKSPACES
+    others = ground.sizes.accounts + (SENDERS - 2) * WORKSPACES
     query(
         _EVENTS,
-        {"events": ground.sizes.events, "big": WORKSPACES, "others": others, "metrics": len(METRICS)},
+        {"events": ground.sizes.events, "each": WORKSPACES, "others": others, "metrics": len(METRICS)},
     )
     for name, definition in constraints:
         query(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from config.bench.evaluation import counted
-from config.bench.ground import Ground, Sender, query
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from config.bench.ground import Ground, Sender
 from config.bench.measure import Row, Sample, alternate, row, typical
 from config.screens_usage import page_meta, read_usage
 from usage.models import Period, Workspace
@@ -21,22 +23,12 @@ SELECT t.workspace_id, t.metric_id, NULL, t.quantity
   FROM usage_usagetotal t
  WHERE t.account_id = %(account)s AND t.workspace_id = ANY(%(workspaces)s) AND t.period = %(at)s
 """
-# The account with few events shows as many days as the one with half of all.
-_SAME_DAYS: Final = """
-DELETE FROM usage_usageday WHERE account_id = %(few)s;
-INSERT INTO usage_usageday (account_id, workspace_id, metric_id, period, day, quantity)
-SELECT %(few)s, (%(few_workspaces)s::bigint[])[array_position(%(many_workspaces)s::bigint[], workspace_id)], metric_id,
-       period, day, 1
-  FROM usage_usageday WHERE account_id = %(many)s
-"""
 
 
 def usage_page(ground: Ground) -> Iterator[Row]:
-    """The database's CPU for one reading of the page; and of an account with half of all events beside one with few."""
+    """The database's CPU for one reading of the page; and of an account with half of all
+    events beside one with a fiftieth."""
     many, few = ground.senders[:2]
-    names = {"many": many.account_id, "few": few.account_id}
-    names |= {"many_workspaces": _ids(many), "few_workspaces": _ids(few)}  # type: ignore[dict-item]
-    query(_SAME_DAYS, names)
     workspaces = {
         sender.account_id: Workspace.objects.select_related("account").get(pk=_ids(sender)[0]) for sender in (many, few)
     }
@@ -59,7 +51,7 @@ def usage_page(ground: Ground) -> Iterator[Row]:
 
         return run
 
-    with counted() as sent:
+    with CaptureQueriesContext(connection) as sent:
         page(many)
     sides = alternate(ground.sizes.rounds, repeated(range_read, many), repeated(page, many), repeated(page, few))
     floor, value, with_few = (typical(samples, lambda s: s.cost) * 1e6 for samples in sides)

@@ -11,7 +11,7 @@ from config.bench.run import BENCHMARKS, measured, table
 class Command(BaseCommand):
     """Exits with 0 also when a goal is missed: figures depend on the machine, and on what else it does."""
 
-    help = "Measure the product beside what nothing could do cheaper, in a own database that is gone afterwards."
+    help = "Measure the product beside what nothing could do cheaper, in its own database that is gone afterwards."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="A list of objects instead of a table.")
