@@ -151,7 +151,7 @@ def _line(line: InvoiceLine, currency: str, names: dict[int, str]) -> dict[str, 
         "unit_price": None if line.unit_price is None else plain_rate(line.unit_price, currency),
         "amount": plain_money(line.amount, currency),
         "workspaces": [
-            {"workspace": names.get(each["id"], each["name"]), "quantity": each["quantity"]}
+            {"workspace": names.get(each["id"], each["name"]), "quantity": plain_quantity(Decimal(each["quantity"]))}
             for each in line.detail.get("workspaces", ())
         ],
     }

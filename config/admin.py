@@ -32,7 +32,6 @@ class TaskAdmin(ReadOnlyAdmin):
     list_filter = ("func", "started")
     search_fields = ("name", "func")
     fields = ("name", "func", "arguments", "started", "stopped", "attempt_count", "outcome")
-    readonly_fields = fields
 
     @admin.display(description="arguments")
     def arguments(self, task: Any) -> str:
@@ -72,7 +71,6 @@ class QueueAdmin(ReadOnlyAdmin):
 
     list_display = ("id", "job", "arguments", "lock")
     fields = ("id", "job", "arguments", "lock")
-    readonly_fields = fields
     ordering = ("lock", "id")
 
     @admin.display(description="job")

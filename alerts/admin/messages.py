@@ -135,8 +135,8 @@ class DeliveryAdmin(ReadOnlyAdmin):
             message = ("as_it_looks", "as_text")
         return [
             (None, {"fields": ("headers", "belongs_to")}),
-            ("State", {"fields": ("state", "attempts", "last_error", "created_at", "next_attempt", "sent_at")}),
             ("Message", {"fields": message}),
+            ("State", {"fields": ("state", "attempts", "last_error", "created_at", "next_attempt", "sent_at")}),
         ]
 
     def get_urls(self) -> list[URLPattern]:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from billing.models import AddOn, Plan, Rate
 from billing.models.plans import PriceModel
 from billing.services.plans import is_add_on_held, is_held, rate_values, save_plan
-from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, TabularInline, actor_of
+from usage.admin.base import DECIMALS, HeadroomAdmin, ReadOnlyAdmin, TabularInline, actor_of
 from usage.admin.columns import EMPTY, linked, list_link, money, quantity
 from usage.formats import unit_price
 
@@ -22,7 +22,7 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Rate
         fields = ("metric", "included", "is_unlimited", "model", "unit_price", "tiers")
-        widgets = {"tiers": forms.Textarea(attrs={"rows": 2, "cols": 40})}
+        widgets = {"tiers": forms.Textarea(attrs={"rows": 2, "cols": 28})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -37,7 +37,15 @@ class RateInline(TabularInline):
     model = Rate
     form = RateForm
     extra = 0
+    formfield_overrides = DECIMALS
     verbose_name_plural = "rates: a metric without one is recorded, has no card and costs nothing"
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **kwargs)
+        field = formset.form.base_fields.get("metric")
+        if field is not None:  # links to edit the metric itself would only distract from its price
+            field.widget.can_add_related = field.widget.can_change_related = field.widget.can_view_related = False
+        return formset
 
 
 class AddOnRateInline(RateInline):

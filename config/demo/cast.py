@@ -156,7 +156,7 @@ def create_company(company: Company, *, users: dict[str, User], now: datetime) -
 
 
 def _add_members(account: Account, users: dict[str, User]) -> dict[str, Teammate]:
-    members = {}
+    members: dict[str, Teammate] = {}
     for workspace in Workspace.objects.filter(account=account).order_by("key"):
         for person in PEOPLE:
             if workspace.key in person.workspaces:

@@ -1,4 +1,4 @@
-// Admin pages of our own: copy buttons. Without it the text can be selected by hand.
+// The admin's own script: copy buttons, and names for parts that Django's scripts leave without one.
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;
@@ -15,3 +15,25 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     setTimeout(() => { button.textContent = said; }, 2000);
   });
 }
+
+// Fields in tables get their column's name, select boxes that search their field's; empty headings are none, signs with a label say that they are pictures.
+function nameParts() {
+  for (const select of document.querySelectorAll("select.admin-autocomplete")) {
+    const boxes = select.parentElement.querySelectorAll(".select2-selection, .select2-selection__rendered");
+    const said = select.labels?.[0]?.textContent.replace(":", "").trim() || select.name;
+    for (const box of boxes) if (!box.hasAttribute("aria-label")) box.setAttribute("aria-label", said);
+  }
+  for (const cell of document.querySelectorAll('.inline-group .tabular td[class*="field-"], .inline-group .tabular td.delete')) {
+    const name = [...cell.classList].find((each) => each.startsWith("field-"))?.slice(6);
+    const head = name && cell.closest("table").querySelector(`th.column-${name}`);
+    for (const field of cell.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+      if (!field.labels?.length && !field.hasAttribute("aria-label")) field.setAttribute("aria-label", head?.textContent.trim() || "Delete");
+    }
+  }
+  for (const head of document.querySelectorAll(".inline-group th:empty")) head.replaceWith(document.createElement("td"));
+  for (const sign of document.querySelectorAll("span.help-tooltip[aria-label]:not([role])")) sign.setAttribute("role", "img");
+}
+
+// Those scripts run when they like, and again for every row that is added.
+nameParts();
+new MutationObserver(nameParts).observe(document.body, { childList: true, subtree: true });

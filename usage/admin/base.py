@@ -50,6 +50,16 @@ class BoundedPaginator(_Paginator):
         return super().count
 
 
+class ShortDecimalField(forms.DecimalField):
+    """A number without the zeros that its column keeps."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return format(value.normalize(), "f") if isinstance(value, Decimal) and value.is_finite() else value
+
+
+DECIMALS: Final[dict[Any, Any]] = {models.DecimalField: {"form_class": ShortDecimalField}}
+
+
 class HeadroomAdmin(PlainAdmin):
     """A model that admins may change by itself. Each change leaves an audit entry `<noun>.created`, `.changed` or
     `.deleted` in the same transaction."""
@@ -58,11 +68,18 @@ class HeadroomAdmin(PlainAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # each is a count of the whole table
     list_per_page = 50
+    formfield_overrides = DECIMALS
     noun = ""
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Actions need the permission to change the model, also where its rows cannot be edited."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
+
+    def get_list_display_links(self, request: HttpRequest, list_display: Any) -> Any:
+        """The first column that is no link to another row leads to the row's page."""
+        if self.list_display_links:
+            return self.list_display_links
+        return [each for each in list_display if not getattr(each, "is_link", False)][:1]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         before = type(obj)._default_manager.filter(pk=obj.pk).first() if change else None

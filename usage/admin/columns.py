@@ -63,6 +63,7 @@ def linked(path: str, label: str = "") -> Column:
     def column(obj: Any) -> Any:
         return link(attribute(obj, path))
 
+    column.is_link = True  # type: ignore[attr-defined]  # it cannot also be the link to its own row
     return column
 
 

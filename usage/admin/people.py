@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.http import HttpRequest
 
-from usage.admin.base import HeadroomAdmin, ServiceAdmin, ServiceForm, TabularInline, actor_of
+from usage.admin.base import HeadroomAdmin, PlainForm, ServiceAdmin, ServiceForm, TabularInline, actor_of
 from usage.admin.columns import chosen, in_a_row, link, linked
 from usage.models import Teammate, User
 from usage.services.accounts import FLAGS, remove_teammate, set_teammate_flags
@@ -54,6 +53,19 @@ class TeammateForm(ServiceForm):
         return _store(self.instance, by)
 
 
+class TeammateRow(PlainForm):
+    """A row of the list: each box says whose permission it is to those who do not see the table."""
+
+    class Meta:
+        model = Teammate
+        fields = FLAGS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs["aria-label"] = f"{self.instance}: {field.label}"
+
+
 @admin.register(Teammate)
 class TeammateAdmin(ServiceAdmin):
     """Who may do what. Flags work from the next request on."""
@@ -82,7 +94,7 @@ class TeammateAdmin(ServiceAdmin):
         return ("workspace", "user") if obj else ()
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
-        return forms.ModelForm
+        return TeammateRow
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
         return form.saved if isinstance(form, ServiceForm) else form.save(commit=False)

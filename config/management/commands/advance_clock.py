@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from billing.money import plain_money
 from config.arguments import account_with_key, instant
 from config.sandbox import advance_clock
 from usage.errors import HeadroomError
@@ -27,5 +28,5 @@ class Command(BaseCommand):
         except HeadroomError as error:
             raise CommandError(error.detail) from error
         for invoice in done.invoices:
-            self.stdout.write(f"{invoice.number} {invoice.total} {invoice.currency}")
+            self.stdout.write(f"{invoice.number} {plain_money(invoice.total, invoice.currency)} {invoice.currency}")
         self.stdout.write(f"{len(done.moments)} moments, {done.messages} told, {len(done.invoices)} invoices")

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from billing.money import plain_money
 from billing.services.closing import close_account, close_due
 from config.arguments import account_with_key, instant
 from config.sandbox import advance_clock
@@ -44,7 +45,7 @@ class Command(BaseCommand):
         except HeadroomError as error:
             raise CommandError(error.detail) from error
         for invoice in invoices:
-            self.stdout.write(f"{invoice.number} {invoice.total} {invoice.currency}")
+            self.stdout.write(f"{invoice.number} {plain_money(invoice.total, invoice.currency)} {invoice.currency}")
         self.stdout.write(f"{len(invoices)} invoices")
 
     def _close(self, account: Account, at: datetime | None, by: Actor) -> list[Any]:
