@@ -63,7 +63,7 @@ class TeammateRow(PlainForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
-            field.widget.attrs["aria-label"] = f"{self.instance}: {field.label}"
+            field.widget.attrs["aria-label"] = f"{self.instance}: {field.label}" if self.instance.pk else field.label
 
 
 @admin.register(Teammate)

@@ -1,0 +1,111 @@
+"""The admin in a real browser: nothing breaks, nobody is shut out, and a new operator gets to the first event."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from alerts.models import Delivery
+from billing.models import Plan
+from tests.admin.conftest import build_world
+from tests.browser.people import check_all_looks, log_in
+from tests.factories import make_user
+from usage.models import Account, UsageEvent
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def admin_page(page: Any, live_server: Any) -> Any:
+    make_user("admin@example.com", is_staff=True, is_superuser=True)
+    log_in(page, live_server, "admin@example.com")
+    page.set_default_timeout(15_000)
+    return page
+
+
+@pytest.mark.slow
+def test_its_pages_are_for_everybody_in_light_dark_and_on_a_phone(admin_page: Any, live_server: Any) -> None:
+    account = build_world()
+    mail = Delivery.objects.filter(channel="email").earliest("pk")
+    plan = Plan.objects.get(key="starter")
+    paths = [
+        reverse("admin:health"),
+        reverse("admin:first_steps"),
+        reverse("admin:usage_lookup") + "?account=acme",
+        reverse("admin:usage_account_change", args=[account.pk]),
+        reverse("admin:usage_teammate_changelist"),
+        reverse("admin:usage_teammate_add"),
+        reverse("admin:alerts_delivery_change", args=[mail.pk]),
+        reverse("admin:billing_plan_change", args=[plan.pk]),
+        reverse("admin:billing_invoice_changelist"),
+    ]
+    for path in paths:
+        assert admin_page.goto(live_server.url + path).status == 200
+        check_all_looks(admin_page)
+
+
+def test_a_message_is_seen_as_it_looks(admin_page: Any, live_server: Any) -> None:
+    build_world()
+    mail = Delivery.objects.filter(channel="email").earliest("pk")
+    admin_page.goto(live_server.url + reverse("admin:alerts_delivery_change", args=[mail.pk]))
+    assert admin_page.frame_locator("iframe.message").get_by_text("Headroom for Acme").first.is_visible()
+
+
+def test_an_operator_gets_from_nothing_to_the_first_event(admin_page: Any, live_server: Any) -> None:
+    page = admin_page
+    start = live_server.url + reverse("admin:first_steps")
+
+    def follow(link: str) -> None:
+        page.goto(start)
+        page.get_by_role("link", name=link).click()
+
+    def save() -> None:
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.wait_for_load_state()
+
+    follow("Add an account")
+    page.fill("#id_key", "acme")
+    page.fill("#id_name", "Acme")
+    page.select_option("#id_zone", "Europe/Dublin")
+    page.fill("#id_started_on", "2026-06-01")
+    page.fill("#id_workspace_lines", "atlas = Atlas")
+    save()
+    follow("Start a subscription")
+    page.get_by_label("Plan:").select_option(label="Starter")
+    save()
+    follow("Add a billing contact")
+    page.fill("#id_email", "ops@acme.example")
+    save()
+    follow("Add a teammate")
+    assert page.get_by_label("Can manage usage alerts").is_checked()
+    save()
+    follow("Create a key")
+    assert page.get_by_label("Ingest").is_checked()
+    save()
+    key = page.locator("pre.secret").inner_text()
+
+    page.goto(start)
+    assert page.get_by_text("Waiting for the first event").is_visible()
+    command = page.locator("#command").inner_text()
+    body = re.search(r"-d '(.*)'$", command, re.DOTALL)
+    assert body
+    sent = body[1].replace("'\"$(date +%s)\"'", "first")
+    request = urllib.request.Request(
+        live_server.url + "/api/v1/events",
+        data=sent.encode(),
+        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents+json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer)["accepted"] == 1
+    # The page hears of it by itself.
+    page.get_by_text("AI Agent resolutions in Atlas: 1 resolutions").wait_for()
+    assert UsageEvent.objects.filter(account_id=Account.objects.get().pk).count() == 1
+    page.reload()
+    assert page.get_by_text("8 of 10 done").is_visible()
+    page.get_by_role("link", name="Usage page").click()
+    assert page.get_by_role("heading", name="Usage", exact=True).is_visible()
