@@ -15,13 +15,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.template.loader import render_to_string
 
 from billing import signals
 from billing.einvoice import PROFILE, EInvoice, e_invoice
 from billing.models import Invoice, InvoiceDispatch, InvoiceDocument, InvoicePayment, RenderingTrouble
-from billing.pdf import Page, Renderer, RenderingFailed
+from billing.pdf import Page, Pdf, Renderer, RenderingFailed
 from billing.selectors.documents import document_of, with_lines
 from usage.errors import Conflict, NotFound
 from usage.faultpoints import reach
@@ -51,7 +51,7 @@ def render_invoice(*, invoice_id: UUID, now: datetime, renderer: Renderer | None
     if found is not None:
         return found
     invoice = with_lines(Invoice.objects.all()).get(pk=invoice_id)
-    document = _render(invoice, rendering=1, now=now, renderer=renderer)
+    document = _render(invoice, now=now, renderer=renderer)
     _announce(invoice)
     return document
 
@@ -67,7 +67,7 @@ def render_documents(*, invoice_ids: Iterable[UUID], now: datetime) -> Rendered:
     with Renderer() as renderer:
         for invoice in wanted:
             try:
-                _render(invoice, rendering=1, now=now, renderer=renderer)
+                _render(invoice, now=now, renderer=renderer)
                 done.stored += 1
                 last = invoice
             except RenderingFailed as error:
@@ -89,22 +89,23 @@ def invoices_without_document(*, now: datetime, limit: int = 500) -> list[UUID]:
     return list(rows.values_list("invoice_id", flat=True)[:limit])
 
 
-@transaction.atomic
 def render_again(*, invoice: Invoice, now: datetime, by: Actor) -> InvoiceDocument:
     """A new rendering kept beside the first (spec 7.2), by today's templates from what was frozen then. Raises
     RenderingFailed."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"rendering {invoice.pk}"])
-    last = InvoiceDocument.objects.filter(invoice=invoice).order_by("-rendering").values_list("rendering", flat=True)
-    full = with_lines(Invoice.objects.all()).get(pk=invoice.pk)
-    document = _render(full, rendering=(last[:1].first() or 0) + 1, now=now)
-    record(
-        by=by,
-        action="invoice.rendered",
-        subject=invoice.number,
-        account=invoice.account_id,
-        after={"rendering": document.rendering},
-    )
+    pdf, electronic = _rendered(with_lines(Invoice.objects.all()).get(pk=invoice.pk), now=now)
+    # Only now a transaction: making a PDF may take longer than one may stand idle.
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"rendering {invoice.pk}"])
+        last = InvoiceDocument.objects.filter(invoice=invoice).aggregate(last=Max("rendering"))["last"] or 0
+        document = _store(invoice, pdf, electronic, rendering=last + 1)
+        record(
+            by=by,
+            action="invoice.rendered",
+            subject=invoice.number,
+            account=invoice.account_id,
+            after={"rendering": document.rendering},
+        )
     return document
 
 
@@ -187,35 +188,42 @@ def page_of(invoice: Invoice) -> tuple[Page, EInvoice]:
     return page, electronic
 
 
-def _render(invoice: Invoice, *, rendering: int, now: datetime, renderer: Renderer | None = None) -> InvoiceDocument:
+def _render(invoice: Invoice, *, now: datetime, renderer: Renderer | None = None) -> InvoiceDocument:
+    pdf, electronic = _rendered(invoice, now=now, renderer=renderer)
+    reach("rendering.before_store")
+    with transaction.atomic():
+        return _store(invoice, pdf, electronic, rendering=1)
+
+
+def _rendered(invoice: Invoice, *, now: datetime, renderer: Renderer | None = None) -> tuple[Pdf, EInvoice]:
     page, electronic = page_of(invoice)
     try:
-        if renderer is None:
-            with Renderer() as one:
-                pdf = one.render(page)
-        else:
-            pdf = renderer.render(page)
+        if renderer is not None:
+            return renderer.render(page), electronic
+        with Renderer() as one:
+            return one.render(page), electronic
     except RenderingFailed as error:
         _remember_trouble(invoice, str(error), now)
         raise
-    reach("rendering.before_store")
-    with transaction.atomic():
-        # Of two who render at once the first one's bytes are kept; theirs are the same.
-        InvoiceDocument.objects.bulk_create(
-            [
-                InvoiceDocument(
-                    invoice=invoice,
-                    rendering=rendering,
-                    content=pdf.content,
-                    sha256=hashlib.sha256(pdf.content).hexdigest(),
-                    pages=pdf.pages,
-                    e_invoice=PROFILE if electronic.xml else "",
-                    missing=list(electronic.missing),
-                )
-            ],
-            ignore_conflicts=True,
-        )
-        RenderingTrouble.objects.filter(invoice=invoice).delete()
+
+
+def _store(invoice: Invoice, pdf: Pdf, electronic: EInvoice, *, rendering: int) -> InvoiceDocument:
+    # Of two who render at once the first one's bytes are kept; theirs are the same.
+    InvoiceDocument.objects.bulk_create(
+        [
+            InvoiceDocument(
+                invoice=invoice,
+                rendering=rendering,
+                content=pdf.content,
+                sha256=hashlib.sha256(pdf.content).hexdigest(),
+                pages=pdf.pages,
+                e_invoice=PROFILE if electronic.xml else "",
+                missing=list(electronic.missing),
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    RenderingTrouble.objects.filter(invoice=invoice).delete()
     return InvoiceDocument.objects.get(invoice=invoice, rendering=rendering)
 
 
