@@ -61,7 +61,7 @@ class PeriodDays(NamedTuple):
 def period_at(
     *,
     anchor: datetime,
-    zone: str,
+    zone: str | ZoneInfo,
     interval: str,
     at: datetime,
     starts_at: datetime | None = None,
@@ -185,8 +185,10 @@ def days_of(period: Period, zone: str) -> PeriodDays:
 
 
 @lru_cache(maxsize=1024)
-def zone_of(zone: str) -> ZoneInfo:
-    """The IANA zone of that name. ValueError when there is none."""
+def zone_of(zone: str | ZoneInfo) -> ZoneInfo:
+    """The IANA zone of that name, or the zone itself. ValueError when there is none."""
+    if isinstance(zone, ZoneInfo):
+        return zone
     try:
         return ZoneInfo(zone)
     # A folder of zones, a path out of the folder and a non-text each fail in their own way.

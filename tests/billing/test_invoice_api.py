@@ -77,6 +77,16 @@ def test_pages_go_on_after_a_number_oldest_first(ask):
     ]
 
 
+def test_a_line_of_seats_has_seat_days_below_it_without_padding(ask):
+    account = subscribed("starter")
+    use("seats", 3, at=JUNE)
+    close(account)
+    (item,) = ask("/api/v1/accounts/acme/invoices", make_key(account, "read"))["items"]
+    seats = next(line for line in item["lines"] if line["metric"] == "seats")
+    assert (seats["quantity"], seats["unit_price"], seats["amount"]) == ("3", "25.00", "75.00")
+    assert seats["workspaces"] == [{"workspace": "atlas", "quantity": "90"}]
+
+
 def test_the_list_costs_as_many_queries_for_many_documents_as_for_one(ask, django_assert_max_num_queries):
     account = subscribed("starter")
     for month in (JUNE, JULY, AUGUST):

@@ -148,6 +148,13 @@ def test_close_periods_advances_a_sandbox_clock_first():
     assert clock_of(account)() == datetime(2026, 8, 1, 22, tzinfo=UTC)
 
 
+def test_close_periods_writes_totals_with_the_currencys_decimals():
+    account = sandbox()
+    run("close_periods", "--account", "acme", "--at", "2026-07-02T00:00:00Z")
+    use("conversations", 251, at=JUNE + 10 * HOUR, received_at=clock_of(account)())
+    assert run("close_periods", "--account", "acme", "--at", "2026-08-02T00:00:00Z").startswith("2026-0002 49.50 USD")
+
+
 # --- A year ---
 
 

@@ -152,6 +152,11 @@ def test_a_boundary_on_a_day_that_never_was_is_the_beginning_of_the_next(zone, a
     assert next_period(period, **clock).starts_at == local(zone, *boundary)
 
 
+def test_a_zone_may_be_named_or_given():
+    clock = {"anchor": utc(2026, 1, 31), "interval": "month", "at": utc(2026, 3, 5)}
+    assert period_at(zone=ZoneInfo("Europe/Dublin"), **clock) == period_at(zone="Europe/Dublin", **clock)
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
