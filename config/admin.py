@@ -1,4 +1,4 @@
-"""The queue in admin, read-only: schedules follow `config.schedules`, never a hand."""
+"""What every list can do, and the queue in admin, read-only: schedules follow `config.schedules`, never a hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from django_q.tasks import async_task
 from usage.admin.actions import confirmed
 from usage.admin.base import ReadOnlyAdmin, actor_of
 from usage.admin.columns import structure
+from usage.admin.exports import download_csv
 from usage.services.audit import record
+
+
+admin.site.add_action(download_csv)
 
 
 @confirmed(

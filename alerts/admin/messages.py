@@ -36,6 +36,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "metric", "at", chosen("account"), chosen("workspace"))
     list_select_related = ("workspace", "account", "metric")
     search_fields = ("title", "account__key", "workspace__key")
+    ordering = ("-pk",)
     fields = (
         "at",
         "kind",
@@ -113,6 +114,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("account",)
     search_fields = ("recipient", "subject", "message_id", "account__key")
+    ordering = ("-pk",)
     search_help_text = "Recipient, subject, Message-ID or account"
     actions = (replay,)
     fieldsets = ()

@@ -131,6 +131,7 @@ class FiringAdmin(ReadOnlyAdmin):
     )
     list_filter = ("rule", "level", "metric", "fired_at", chosen("account"), chosen("workspace"))
     list_select_related = ("workspace", "account", "metric")
+    ordering = ("-pk",)
     search_fields = ("workspace__key", "account__key", "metric__key")
     fields = (
         "fired_at",

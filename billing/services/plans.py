@@ -38,7 +38,8 @@ def save_plan(*, plan: Plan, rates: Sequence[Rate], by: Actor) -> Plan:
     """
     with connection.cursor() as cursor:  # of two admins at once the second waits
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"plan {plan.key}"])
-    stored = Plan.objects.filter(pk=plan.pk).first()
+    # Nobody subscribes to it meanwhile: a new subscription needs the row too.
+    stored = Plan.objects.select_for_update().filter(pk=plan.pk).first()
     before = _as_audited(stored, stored.rates.select_related("metric")) if stored else None
     after = _as_audited(plan, rates)
     if before == after and stored is not None:
@@ -52,7 +53,7 @@ def save_plan(*, plan: Plan, rates: Sequence[Rate], by: Actor) -> Plan:
         for rate in rates:
             rate.pk, rate.plan = None, plan
             rate.save(force_insert=True)
-        Plan.objects.filter(pk=stored.pk).update(is_offered=False)
+        Plan.objects.filter(key=plan.key).exclude(pk=plan.pk).update(is_offered=False)
     else:
         if stored is None:
             plan.version = 1 + (

@@ -12,7 +12,16 @@ from django.test import Client
 from django_q.models import OrmQ
 
 from alerts.models import Delivery, WebhookEndpoint
-from billing.models import AddOnSubscription, BillingProfile, Contract, Invoice, InvoiceDispatch, Plan, Subscription
+from billing.models import (
+    AddOnSubscription,
+    BillingContact,
+    BillingProfile,
+    Contract,
+    Invoice,
+    InvoiceDispatch,
+    Plan,
+    Subscription,
+)
 from tests.admin.doing import ask, run, run_on_page, said
 from tests.billing.books import DAY, JULY, JUNE, at
 from tests.factories import bearer
@@ -200,3 +209,15 @@ def test_a_webhook_s_secret_is_replaced(account: Account, admin_client: Client) 
 def test_limits_are_recalculated_now(account: Account, admin_client: Client) -> None:
     run(admin_client, "recalculate_now", account)
     audited("account.limits_recalculated")
+
+
+def test_any_list_is_downloaded_as_csv(account: Account, admin_client: Client) -> None:
+    BillingContact.objects.update(name="=cmd()")
+    contacts: Any = run(admin_client, "download_csv", BillingContact.objects.get())
+    head, line = b"".join(contacts.streaming_content).decode().splitlines()
+    assert head == "id,account_id,name,email,teammate_id,created_at"
+    assert "'=cmd()" in line
+    keys: Any = run(admin_client, "download_csv", ApiKey.objects.get())
+    assert "secret" not in b"".join(keys.streaming_content).decode()
+    entries: Any = run(admin_client, "download_csv", *AuditEntry.objects.all())
+    assert len(b"".join(entries.streaming_content).decode().splitlines()) == 1 + AuditEntry.objects.count()

@@ -237,3 +237,26 @@ def test_nothing_that_the_product_writes_can_be_edited(account: Account, admin_c
     entry = AuditEntry.objects.first()
     assert entry is not None
     assert admin_client.post(address(AuditEntry, "change", entry.pk), {"action": "x"}).status_code == 403
+
+
+def test_a_plan_is_added_with_its_rates(account: Account, admin_client: Client) -> None:
+    form = {
+        "name": "Team", "key": "team", "currency": "USD", "interval": "month", "price": "99", "is_offered": "on",
+        "position": 5, "rates-TOTAL_FORMS": 1, "rates-INITIAL_FORMS": 0, "rates-0-metric": metric("phone").pk,
+        "rates-0-included": "300", "rates-0-model": "per_unit", "rates-0-unit_price": "0.25", "rates-0-tiers": "[]",
+    }  # fmt: skip
+    answer = admin_client.post(address(Plan, "add"), form)
+    assert answer.status_code == 302, errors(answer)
+    plan = Plan.objects.get(key="team")
+    assert plan.rates.get().unit_price == Decimal("0.25")
+    assert last_entry().action == "plan.created"
+    twice = admin_client.post(address(Plan, "add"), form | {"rates-0-unit_price": "", "key": "other"})
+    assert "Enter a price" in errors(twice)
+    assert not Plan.objects.filter(key="other").exists()
+
+
+def test_only_the_newest_version_is_offered(account: Account, admin_client: Client) -> None:
+    held = Plan.objects.get(key="starter")
+    for price in ("59", "69"):
+        admin_client.post(address(Plan, "change", held.pk), plan_form(held, price=price))
+    assert list(Plan.objects.filter(key="starter", is_offered=True).values_list("version", flat=True)) == [3]

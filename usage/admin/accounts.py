@@ -218,7 +218,7 @@ class PeriodAdmin(ReadOnlyAdmin):
     list_filter = (chosen("account"),)
     list_select_related = ("account",)
     search_fields = ("account__key", "account__name")
-    ordering = ("-starts_at", "-pk")
+    ordering = ("-pk",)
 
     @admin.display(description="usage")
     def usage(self, period: Period) -> Any:

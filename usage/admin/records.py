@@ -23,6 +23,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display_links = ("at", "action")
     list_filter = ("how", "at", chosen("account"), chosen("workspace"))
     list_select_related = ("account", "workspace")
+    ordering = ("-pk",)
     search_fields = ("action", "subject", "actor_name", "account__key", "workspace__key", "reason")
     search_help_text = "Action as limit.changed, subject, person, account or workspace"
     fields = (
@@ -46,6 +47,7 @@ class JobRunAdmin(ReadOnlyAdmin):
     list_display = ("name", "slot", "started_at", "finished_at", "took", "summary")
     list_filter = ("name", ("finished_at", admin.EmptyFieldListFilter), "slot")
     search_fields = ("name",)
+    ordering = ("-pk",)
     fields = ("name", "slot", "started_at", "finished_at", structure("result"))
 
     @admin.display(description="took")
