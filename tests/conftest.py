@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pytest_django.plugin import blocking_manager_key
 
 from config.env import mailers
 from tests.smtp import SmtpSink
@@ -77,11 +78,22 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
         _create_what_migrations_create()
 
 
-@pytest.fixture(autouse=True)
-def what_migrations_create(request: pytest.FixtureRequest) -> None:
-    """Tests with real transactions empty every table afterwards; what migrations created comes back before the next."""
-    marker = request.node.get_closest_marker("django_db")
+_EMPTIED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test with real transactions empties every table afterwards: what migrations created comes back before the next
+    test, whichever that is, because files are dealt out to several processes."""
+    if item.config.stash.get(_EMPTIED, False):
+        with item.config.stash[blocking_manager_key].unblock():
+            _create_what_migrations_create()
+        item.config.stash[_EMPTIED] = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("django_db")
     is_transactional = marker is not None and marker.kwargs.get("transaction", False)
-    if is_transactional or {"transactional_db", "live_server"} & set(request.fixturenames):
-        request.getfixturevalue("transactional_db")
-        _create_what_migrations_create()
+    if is_transactional or {"transactional_db", "live_server"} & set(getattr(item, "fixturenames", ())):
+        item.config.stash[_EMPTIED] = True
