@@ -13,7 +13,7 @@ from alerts.services.evaluate import evaluate
 from billing.models import BillingProfile, Invoice
 from billing.services.closing import close_account
 from usage.clocks import clock_of
-from usage.errors import AccountEnded, Conflict, InvalidInput
+from usage.errors import AccountEnded, BeforeFirstPeriod, Conflict, InvalidInput
 from usage.models import Account, Period
 from usage.services.audit import Actor, record
 from usage.services.locks import lock_account
@@ -85,9 +85,11 @@ def _slot_from(at: datetime) -> datetime:
 
 
 def _period_at(account: Account, now: datetime) -> Period:
-    """The running period, opened on demand; of an ended account its last one."""
+    """The running period, opened on demand; of an ended account its last one, and before the first one that."""
     try:
         return open_period(account_id=account.pk, at=now)
+    except BeforeFirstPeriod:
+        return Period.objects.filter(account=account).earliest("starts_at")
     except AccountEnded:
         return Period.objects.filter(account=account, starts_at__lte=now).latest("starts_at")
 

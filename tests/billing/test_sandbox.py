@@ -104,6 +104,13 @@ def test_an_ended_account_is_advanced_too():
 # --- The command line ---
 
 
+def test_the_clock_may_begin_before_the_first_period():
+    account = sandbox(JUNE - 40 * DAY)
+    done = advance_clock(account=account, to=JULY + 2 * HOUR, by=BY)
+    assert [invoice.period for invoice in done.invoices] == [JUNE]
+    assert done.moments[-1] == JULY + 2 * HOUR
+
+
 def run(*arguments: str) -> str:
     out = StringIO()
     call_command(*arguments, stdout=out)
