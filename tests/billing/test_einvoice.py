@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.einvoice import e_invoice, what_is_missing
+from billing.models import Invoice
 from billing.pdf import XML_NAME
+from billing.services.credits import cancel_and_reissue, credit_amount
 from billing.services.documents import page_of, render_invoice
 from billing.services.subscriptions import set_contract
 from tests.billing.books import DAY, HOUR, JULY, JUNE, at, close, profile, subscribed
@@ -181,10 +183,16 @@ def _real_documents() -> dict[str, str]:
     sent = [event("conversation.created", id_=f"x{n}", time=JUNE + DAY) for n in range(1500)]
     for start in (0, 1000):
         ingest_sent(account_id=account.pk, sent=sent[start : start + 1000], clock=at(JUNE + DAY))
-    found = {"invoice": page_of(close(account))[0].xml}
+    first = close(account)
+    found = {"invoice": page_of(first)[0].xml}
+    done = cancel_and_reissue(invoice=first, reason="address", clock=at(JULY + 2 * DAY), by=BY)
+    assert done.invoice is not None
+    part = credit_amount(invoice=done.invoice, amount=Decimal(5), reason="test", clock=at(JULY + 2 * DAY), by=BY)
+    for name, each in (("cancelled", done.credit_note), ("issued again", done.invoice), ("credited", part)):
+        found[name] = page_of(Invoice.objects.get(pk=each.pk))[0].xml
     for number in range(30):
         void_event(
-            account=account, source="urn:tests", event_id=f"x{number}", reason="test", clock=at(JULY + DAY), by=BY
+            account=account, source="urn:tests", event_id=f"x{number}", reason="test", clock=at(JULY + 3 * DAY), by=BY
         )
     profile(account, reverse_charge=True)
     found["reverse charge with adjustment"] = page_of(close(account, JULY))[0].xml
