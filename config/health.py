@@ -211,7 +211,8 @@ def _installation() -> Iterator[Finding]:
     if backend == "smtp":
         yield Finding("E-mail", "SMTP", GOOD)
     else:
-        yield Finding("E-mail", backend, ODD, "E-mails are not sent to people. Set EMAIL_URL to a mail server.")
+        kept = {"filebased": "kept in files", "console": "shown on the console"}.get(backend, backend)
+        yield Finding("E-mail", kept, ODD, "E-mails are not sent to people. Set EMAIL_URL to a mail server.")
     if settings.DEBUG:
         yield Finding("DEBUG", "on", BAD, "Error pages show the insides of the installation to everybody.")
     if not settings.LIVE_EVALUATION:
