@@ -8,11 +8,13 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from django.db import connection
 
 from alerts import jobs
 from alerts.invariants import CHECKS
 from alerts.models import Delivery, Firing, LimitState, Notification
 from tests.alerts.timeline import Story
+from tests.processes import until
 from tests.servers import ROOT, database_url
 from tests.smtp import SmtpSink
 
@@ -33,6 +35,16 @@ def run_job(call: str, *, fault: str, mail: str = "") -> int:
         "LOG_LEVEL": "ERROR",
     }
     return subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, check=False).returncode
+
+
+def no_transaction_is_left() -> bool:
+    """No other connection to this database is inside a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'"
+        )
+        return cursor.fetchone() == (0,)
 
 
 @pytest.fixture
@@ -81,6 +93,8 @@ def test_a_sender_that_dies_gives_its_message_back_at_once(
 ) -> None:
     story.evaluates()
     assert run_job("deliver()", fault=point, mail=smtp_sink.url) == KILLED
+    # PostgreSQL ends the dead sender's transaction as soon as it reads from the broken connection.
+    assert until(no_transaction_is_left, seconds=20)
     jobs.deliver()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
     ids = [message["Message-ID"] for _, message in smtp_sink.messages]
