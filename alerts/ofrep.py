@@ -14,11 +14,14 @@ from decimal import Decimal
 from functools import wraps
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
 from django.utils.http import parse_etags, quote_etag
 from django.views.decorators.csrf import csrf_exempt
 
 from alerts.selectors_decisions import LimitFact, limit_facts
+from config.web import read_whole_body
 from usage import strict_json
 from usage.api_auth import clock_for
 from usage.clocks import system_clock
@@ -145,8 +148,14 @@ def _limit_facts(workspace: WorkspaceOfCall, metrics: set[str]) -> dict[str, Lim
 
 def _targeting(request: HttpRequest) -> tuple[str, str]:
     """(workspace key, metric) of the request's context. Raises ContextRefused."""
-    if len(request.body) > MAX_BODY:
-        raise ContextRefused("PARSE_ERROR", "The body is too large.")
+    try:
+        read_whole_body(request)
+        if len(request.body) > MAX_BODY:
+            raise RequestDataTooBig
+    except RequestDataTooBig as error:
+        raise ContextRefused("PARSE_ERROR", "The body is too large.") from error
+    except UnreadablePostError as error:
+        raise ContextRefused("PARSE_ERROR", "The body broke off.") from error
     try:
         body, _ = strict_json.parse(request.body)
     except strict_json.UnreadableJson as error:

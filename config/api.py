@@ -24,7 +24,7 @@ import alerts.api
 import billing.api
 import usage.api
 from config import openapi
-from config.web import RETRY_AFTER, problem
+from config.web import RETRY_AFTER, discard_body, problem
 from usage import strict_json
 from usage.errors import BadRequest, HeadroomError, InvalidInput
 
@@ -113,6 +113,7 @@ def missing(request: HttpRequest, error: Http404 | None = None) -> HttpResponse:
 
 @api.exception_handler(RequestDataTooBig)
 def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    discard_body(request)
     return problem(status=413, code="too_large", title=BadRequest.title, detail="The body is too large.")
 
 

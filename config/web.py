@@ -8,15 +8,19 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http.request import UnreadablePostError
 from django.shortcuts import render
 from django.urls import resolve
 from django_htmx.http import trigger_client_event
 
 log = logging.getLogger(__name__)
 
+MAX_DISCARDED = 256 * 1024 * 1024  # bytes
 RETRY_AFTER = 2  # seconds: the embedded server is back within that after a crash
 
 
@@ -82,6 +86,36 @@ def problem(
         content_type="application/problem+json",
         headers=dict(headers or {}),
     )
+
+
+def read_whole_body(request: HttpRequest) -> None:
+    """Make `request.body` the body as it was sent, also one that comes in pieces without a length, which Django takes
+    for empty. Raises RequestDataTooBig, and UnreadablePostError for a body that broke off: what is left of it could
+    mean something else.
+    """
+    most: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if "CONTENT_LENGTH" in request.META or "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        is_cut = length.isdecimal() and len(request.body) < int(length)
+    else:
+        # The place where Django keeps what it has read.
+        request._body = request.META["wsgi.input"].read(most + 1)
+        is_cut = not request.body
+        if len(request.body) > most:
+            raise RequestDataTooBig
+    if is_cut:
+        raise UnreadablePostError("the body broke off")
+
+
+def discard_body(request: HttpRequest) -> None:
+    """Read on to the end of a body that is too big, within reason: many clients look at no answer before they have sent
+    everything, and an answer to half a body reaches them as a broken connection."""
+    left = MAX_DISCARDED
+    try:
+        while left > 0 and (piece := request.META["wsgi.input"].read(min(left, 1 << 20))):
+            left -= len(piece)
+    except OSError:
+        return
 
 
 class DatabaseTroubleMiddleware:

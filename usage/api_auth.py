@@ -1,6 +1,6 @@
 """Who calls the API, and which workspace a call is about (spec 1.5, 1.6, 10.5).
 
-Operations declare `auth=bearer("read")`. Key, scopes and workspace are then judged before the body is looked at, by one
+Operations declare `auth=bearer("read")`. Key, scopes and workspace are then judged before the body is read, by one
 query, and the operation asks `caller_of(request)` and `workspace_of(request)`.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 
+from config.web import read_whole_body
 from usage.clocks import Clock, account_clock, system_clock
 from usage.errors import Forbidden, NotFound, Unauthorized
 from usage.models import Account
@@ -34,8 +35,11 @@ class bearer(AuthBase):
         match = request.resolver_match
         if match is not None and "workspaces/" in match.route and "key" in match.kwargs:
             caller, _ = require_workspace(request, match.kwargs["key"], *self.scopes)
-            return caller
-        return require(request, *self.scopes)
+        else:
+            caller = require(request, *self.scopes)
+        if request.method in ("POST", "PUT"):
+            read_whole_body(request)
+        return caller
 
 
 def require(request: HttpRequest, *scopes: str) -> Caller:

@@ -181,6 +181,38 @@ def test_bytes_that_are_hardly_http_harm_nothing(key: str) -> None:
     assert UsageEvent.objects.count() == 1
 
 
+def test_a_body_that_is_too_big_gets_its_answer(key: str) -> None:
+    body = b" " * (30 * 1024 * 1024)
+    headers = bearer(key) | {"Content-Type": "application/json"}
+    pieces = {"Transfer-Encoding": "chunked"}
+    with Server() as server:
+        for path in ("/api/v1/events", "/api/v1/workspaces/atlas/consume"):
+            for more in ({}, pieces):
+                client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+                sent = body if not more else (body[start : start + 65536] for start in range(0, len(body), 65536))
+                client.request("POST", path, sent, headers | more, encode_chunked=bool(more))
+                response = client.getresponse()
+                assert (response.status, json.loads(response.read())["code"]) == (413, "too_large"), (path, more)
+                client.close()
+
+
+def test_bodies_in_pieces_are_read_by_every_operation(key: str) -> None:
+    consume = json.dumps({"metric": "sms", "quantity": 2, "id": "in pieces"}).encode()
+    question = json.dumps({"context": {"targetingKey": "atlas"}}).encode()
+    with Server() as server:
+        for path, body in (
+            ("/api/v1/workspaces/atlas/consume", consume),
+            ("/ofrep/v1/evaluate/flags/ai-agent", question),
+            ("/api/v1/events", json.dumps(event()).encode()),
+        ):
+            client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            headers = bearer(key) | {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+            client.request("POST", path, iter([body[:7], body[7:]]), headers, encode_chunked=True)
+            response = client.getresponse()
+            assert response.status == 200, response.read()
+            client.close()
+
+
 def _memory(server: Server) -> int:
     """Bytes that the server's processes hold at most (their high-water marks)."""
     assert server.process is not None
