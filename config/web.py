@@ -110,7 +110,8 @@ def read_whole_body(request: HttpRequest) -> None:
 def discard_body(request: HttpRequest) -> None:
     """Read on to the end of a body that is too big, within reason: many clients look at no answer before they have sent
     everything, and an answer to half a body reaches them as a broken connection."""
-    left = MAX_DISCARDED
+    length = request.META.get("CONTENT_LENGTH") or ""
+    left = min(int(length), MAX_DISCARDED) if length.isdecimal() else MAX_DISCARDED
     try:
         while left > 0 and (piece := request.META["wsgi.input"].read(min(left, 1 << 20))):
             left -= len(piece)
