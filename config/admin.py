@@ -15,7 +15,6 @@ from usage.admin.columns import structure
 from usage.admin.exports import download_csv
 from usage.services.audit import record
 
-
 admin.site.add_action(download_csv)
 
 
