@@ -28,14 +28,25 @@ def prepared(query: str, parameters: Parameters, *, row_factory: Any = psycopg.r
 
     Errors are Django's (`django.db.OperationalError` …), so that callers and middleware see one family.
     """
+    return _run(query, parameters, row_factory, is_prepared=True)
+
+
+def planned(query: str, parameters: Parameters) -> list[Any]:
+    """As `prepared`, but planned each time for these very parameters: for statements that take one row or a hundred
+    thousand, which are best done in different ways."""
+    return _run(query, parameters, psycopg.rows.tuple_row, is_prepared=False)
+
+
+def _run(query: str, parameters: Parameters, row_factory: Any, *, is_prepared: bool) -> list[Any]:
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(_raw(), row_factory=row_factory) as cursor:
         if connection.queries_logged:  # whoever counts statements counts these too
             connection.queries_log.append({"sql": query, "time": ""})
-        cursor.execute(query, parameters, binary=True)
+        cursor.execute(query, parameters, binary=True, prepare=is_prepared)
         # An answer is the best proof that the connection lives: Django need not ask again before a transaction.
         connection.health_check_done = True  # type: ignore[attr-defined]
-        return cursor.fetchall() if cursor.description else []
+        # Not `cursor.description`, which describes each column anew.
+        return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
 def fetch[Row](rows: QuerySet[Any, Row]) -> list[Row]:

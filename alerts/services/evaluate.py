@@ -24,8 +24,10 @@ from alerts.models import Firing, Notification
 from alerts.services import limit_states, spend
 from alerts.services.outbox import News, tell
 from alerts.services.statements import FIRE, LOOK_AGAIN, SETTLE, TOUCHED_ANYWHERE, TOUCHED_IN
+from usage import wire
 from usage.faultpoints import reach
 from usage.services.periods import open_period
+from usage.sql import planned
 
 log = logging.getLogger(__name__)
 
@@ -125,15 +127,13 @@ def _evaluate_patiently(*, scope: Scope, now: datetime) -> Evaluated:
 @transaction.atomic
 def _evaluate_once(*, scope: Scope, now: datetime) -> Evaluated:
     params = {**scope.params, "now": now}
-    with connection.cursor() as cursor:
-        cursor.execute(TOUCHED_ANYWHERE if scope.account_ids is None else TOUCHED_IN, params)
-        pools = cursor.fetchall()
-        names = ("pool_accounts", "pool_metrics", "pool_periods")
-        params |= {name: [pool[place] for pool in pools] for place, name in enumerate(names)}
-        fired = []
-        if pools:
-            cursor.execute(FIRE, params)
-            fired = cursor.fetchall()
+    pools = planned(TOUCHED_ANYWHERE if scope.account_ids is None else TOUCHED_IN, params)
+    fired = []
+    if pools:
+        accounts, metrics, periods = zip(*pools, strict=True)
+        params["pool_accounts"], params["pool_metrics"] = wire.bigints(accounts), wire.bigints(metrics)
+        params["pool_periods"] = wire.timestamps(periods, repeat=True)
+        fired = planned(FIRE, params)
     reach("evaluate.after_firings")
     news = _news_of(fired, now=now)
     spent = spend.tell_spend(params=scope.params, now=now) if scope.metric_id is None else spend.SpendTold()
@@ -141,12 +141,7 @@ def _evaluate_once(*, scope: Scope, now: datetime) -> Evaluated:
     news += [*spent.news, *limit_news]
     tell(news, now=now)
     reach("evaluate.after_messages")
-    unsettled = 0
-    if pools:
-        with connection.cursor() as cursor:
-            cursor.execute(SETTLE, params)
-            row = cursor.fetchone()
-        unsettled = row[0] if row else 0
+    unsettled = planned(SETTLE, params)[0][0] if pools else 0
     reach("evaluate.before_commit")
     return Evaluated(len(fired) + spent.firings + limit_firings, len(news), unsettled, spent.unopened)
 

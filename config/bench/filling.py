@@ -162,6 +162,23 @@ SELECT e.account_id, e.workspace_id, e.metric_id, e.period, sum(e.quantity), sum
 """
 
 
+# A tenth as many conversations as events, of all workspaces, each with one answer.
+_CONVERSATIONS: Final = """
+WITH begun AS (
+    INSERT INTO alerts_conversation (account_id, workspace_id, conversation_id, metric_id, is_with_team,
+                                     first_answered_by, first_period, first_answered_at)
+    SELECT w.account_id, w.id, 'stored-' || i, m.id, false, 'ai_agent', p.starts_at, p.starts_at
+      FROM generate_series(0, %(events)s / 10) AS i
+      JOIN bench_workspace w ON w.number = i %% (SELECT count(*) FROM bench_workspace)
+      JOIN bench_metric m ON m.number = 0
+      JOIN bench_period p ON p.account_id = w.account_id AND NOT p.is_over
+    RETURNING id, first_answered_at
+)
+INSERT INTO alerts_storedanswer (conversation_id, message_id, answer, answered_at)
+SELECT id, 'first', '{}', first_answered_at FROM begun
+"""
+
+
 def _write_events(ground: Ground) -> None:
     first = [sender.account_id for sender in ground.senders[:2]]
     query(_MAPS, {"first": first, "metrics": list(METRICS), "now": ground.now})
@@ -189,3 +206,4 @@ def _write_events(ground: Ground) -> None:
     for _, definition in indexes:
         query(definition)
     query(_SUMS)
+    query(_CONVERSATIONS, {"events": ground.sizes.events})

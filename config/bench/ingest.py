@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from django.db import connection, transaction
 
-from config.bench.answers import plain
+from config.bench.answers import LANES, plain
 from config.bench.filling import METRICS
 from config.bench.ground import Ground, Sender, tidy
 from config.bench.load import Answers, WrongAnswer, http_request, send_all
@@ -162,19 +162,20 @@ def in_process(ground: Ground) -> Iterator[Row]:
 def single(ground: Ground) -> Iterator[Row]:
     """One event a request, structured mode."""
     events = Events(ground)
-    each = ground.sizes.calls(2000) // len(ground.senders)
+    each = ground.sizes.calls(2000) // LANES
+    senders = [ground.senders[lane % len(ground.senders)] for lane in range(LANES)]
 
     def post(number: int) -> Sample:
         lanes = [
             [_request(json.dumps(event).encode(), sender, "application/cloudevents+json") for event in found]
-            for sender, found in ((sender, events.sent(sender, each)) for sender in ground.senders)
+            for sender, found in ((sender, events.sent(sender, each)) for sender in senders)
         ]
         return _send(ground, lanes, "accepted", size=1)
 
     def ask(number: int) -> Sample:
         with ground.watch_server() as watch:
-            send_all(ground.server.port, [plain(sender, each) for sender in ground.senders])
-        return watch.sample(each * len(ground.senders))
+            send_all(ground.server.port, [plain(sender, each) for sender in senders])
+        return watch.sample(each * LANES)
 
     _warm(ground, events)
     asked, posted = alternate(ground.sizes.rounds, ask, post)
