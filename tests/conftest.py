@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from pytest_django.plugin import blocking_manager_key
 
 from config.env import mailers
@@ -72,10 +73,17 @@ def _create_what_migrations_create() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """A database kept from an earlier run may have been emptied by its last test."""
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """A database kept from an earlier run may have been emptied by its last test. At the end PostgreSQL may not have
+    noticed yet that a process which a test killed is gone, and a database in use cannot be dropped."""
     with django_db_blocker.unblock():
         _create_what_migrations_create()
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 _EMPTIED = pytest.StashKey[bool]()
