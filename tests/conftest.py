@@ -86,6 +86,16 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where files are dealt out to several processes, those that take long come first: at the end one process would
+    work on them while the others have nothing left to do."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        long = {item.path for item in items if item.get_closest_marker("faults") or item.get_closest_marker("browser")}
+        items.sort(key=lambda item: (item.path not in slow, item.path not in long))
+
+
 _EMPTIED = pytest.StashKey[bool]()
 
 

@@ -18,10 +18,11 @@ from django.db import connection
 from config import devpg, processes
 from tests import servers
 
+PATIENCE = 60  # seconds: processes start slowly on a machine that is busy with other tests
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def until(what: Callable[[], bool], *, seconds: float) -> bool:
+def until(what: Callable[[], bool], *, seconds: float = PATIENCE) -> bool:
     """Wait until it is so; False when it is not in time."""
     deadline = time.monotonic() + seconds
     while not (done := what()) and time.monotonic() < deadline:

@@ -94,7 +94,7 @@ def test_a_sender_that_dies_gives_its_message_back_at_once(
     story.evaluates()
     assert run_job("deliver()", fault=point, mail=smtp_sink.url) == KILLED
     # PostgreSQL ends the dead sender's transaction as soon as it reads from the broken connection.
-    assert until(no_transaction_is_left, seconds=20)
+    assert until(no_transaction_is_left)
     jobs.deliver()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
     ids = [message["Message-ID"] for _, message in smtp_sink.messages]

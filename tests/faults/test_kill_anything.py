@@ -111,7 +111,7 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_told_twice(tmp_path: Pat
         assert counted["whatsapp"] == client.acknowledged
         assert client.acknowledged > THRESHOLD
         assert counted["voice_resolutions"] == len(client.granted) <= LIMIT
-        assert until(lambda: any("reached your alert" in told for told in subjects(sink)), seconds=20), subjects(sink)
+        assert until(lambda: any("reached your alert" in told for told in subjects(sink))), subjects(sink)
         # A message may arrive again when its sender died in the middle of the dialogue, but it is the same message.
         assert len({str(message["Message-ID"]) for _, message in sink.messages}) == len(set(subjects(sink)))
         notices = client.insists("GET", "workspaces/atlas/notifications")["items"]
@@ -146,8 +146,8 @@ def victims(run: Run) -> dict[str, Callable[[], int]]:
 def goes_on(client: Client, name: str, run: Run) -> None:
     """Usage is taken again, and all processes are there."""
     before = client.acknowledged
-    assert until(lambda: client.acknowledged >= before + 4 * BATCH, seconds=20), f"before {name}: {run.said}"
-    assert until(lambda: len(run.marked("jobs-1")) >= 5 and len(run.marked("jobs")) == 1, seconds=20), (name, run.said)
+    assert until(lambda: client.acknowledged >= before + 4 * BATCH), f"before {name}: {run.said}"
+    assert until(lambda: len(run.marked("jobs-1")) >= 5 and len(run.marked("jobs")) == 1), (name, run.said)
 
 
 def subjects(sink: SmtpSink) -> list[str]:

@@ -48,7 +48,7 @@ def mail(sink: SmtpSink, subject: str) -> EmailMessage:
     def found() -> list[EmailMessage]:
         return [each for each in sink.to(FINANCE) if each["Subject"].startswith(subject)]
 
-    assert until(lambda: bool(found()), seconds=30), [each["Subject"] for each in sink.to(FINANCE)]
+    assert until(lambda: bool(found())), [each["Subject"] for each in sink.to(FINANCE)]
     (message,) = found()
     return message
 
