@@ -81,9 +81,7 @@ def evaluate(
     for _ in range(REPEATS):
         done = done.plus(_evaluate_patiently(scope=scope, now=now))
         reach("evaluate.after_commit")
-        # Outside the evaluation's transaction, because opening takes the account's lock.
-        for account_id in done.unopened:
-            open_period(account_id=account_id, at=now)
+        _open_periods(done.unopened, at=now)
         if not done.unsettled and not done.unopened:
             break
     return done
@@ -103,13 +101,25 @@ def evaluate_each(*, account_ids: Sequence[int], now: datetime, include_sandbox:
     return done
 
 
-@transaction.atomic
 def evaluate_limits(*, account_ids: Sequence[int] | None, now: datetime, include_sandbox: bool = False) -> Evaluated:
     """Compare every hard limit with what was last told, and tell the difference (spec 2.8, 4.3, 4.4). Aware `now`."""
     scope = Scope(None if account_ids is None else tuple(account_ids), None, include_sandbox)
-    firings, news = limit_states.tell_transitions(params=scope.params, now=now)
-    tell(news, now=now)
-    return Evaluated(firings=firings, messages=len(news))
+    done = Evaluated()
+    for _ in range(2):  # the second time in the periods that had to be opened
+        with transaction.atomic():
+            told = limit_states.tell_transitions(params=scope.params, now=now)
+            tell(told.news, now=now)
+        done = done.plus(Evaluated(told.firings, len(told.news), unopened=told.unopened))
+        if not told.unopened:
+            break
+        _open_periods(told.unopened, at=now)
+    return done
+
+
+def _open_periods(account_ids: Sequence[int], *, at: datetime) -> None:
+    """Outside the evaluation's transaction, because opening takes the account's lock."""
+    for account_id in account_ids:
+        open_period(account_id=account_id, at=at)
 
 
 def _evaluate_patiently(*, scope: Scope, now: datetime) -> Evaluated:
@@ -137,13 +147,14 @@ def _evaluate_once(*, scope: Scope, now: datetime) -> Evaluated:
     reach("evaluate.after_firings")
     news = _news_of(fired, now=now)
     spent = spend.tell_spend(params=scope.params, now=now) if scope.metric_id is None else spend.SpendTold()
-    limit_firings, limit_news = limit_states.tell_transitions(params=scope.params, now=now)
-    news += [*spent.news, *limit_news]
+    limits = limit_states.tell_transitions(params=scope.params, now=now)
+    news += [*spent.news, *limits.news]
     tell(news, now=now)
     reach("evaluate.after_messages")
     unsettled = planned(SETTLE, params)[0][0] if pools else 0
     reach("evaluate.before_commit")
-    return Evaluated(len(fired) + spent.firings + limit_firings, len(news), unsettled, spent.unopened)
+    unopened = tuple(sorted({*spent.unopened, *limits.unopened}))
+    return Evaluated(len(fired) + spent.firings + limits.firings, len(news), unsettled, unopened)
 
 
 def _news_of(fired: Sequence[tuple[Any, ...]], *, now: datetime) -> list[News]:

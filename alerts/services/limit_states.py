@@ -8,7 +8,7 @@ two evaluations tell one transition once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -30,9 +30,11 @@ IS_LEFT: Final = """CASE
     END"""
 
 # The differences, by kind: `late` = reached in time in a period that has ended, never told; `reached`; `cleared`.
+# Beside each the running period (NULL = not opened yet), what is used in it, and whether the account goes on: that is
+# where the agent is on again.
 _DIFFERENCES: Final = """
 WITH lines AS MATERIALIZED (
-    SELECT DISTINCT l.account_id, l.workspace_id, l.metric_id
+    SELECT DISTINCT l.account_id, l.workspace_id, l.metric_id, coalesce(a.ended_at > %(now)s, true) AS goes_on
       FROM usage_usagelimit l JOIN usage_account a ON a.id = l.account_id
      WHERE (%(sandbox)s OR NOT a.is_sandbox)
        AND (%(accounts)s::bigint[] IS NULL OR l.account_id = ANY(%(accounts)s::bigint[]))
@@ -53,28 +55,35 @@ WITH lines AS MATERIALIZED (
      WHERE CASE WHEN t.account_id IS NULL THEN f.quantity = 0 ELSE t.quantity >= t.hard_limit END
 )
 SELECT 'late' AS kind, t.account_id, t.workspace_id, t.metric_id, t.period, t.hard_limit AS "limit",
-       t.quantity_in_time AS quantity
+       t.quantity_in_time AS quantity, running.starts_at AS running,
+       coalesce(now_on.quantity, 0) AS used, l.goes_on
   FROM lines l
   JOIN usage_usagetotal t ON t.account_id = l.account_id AND t.workspace_id = l.workspace_id
                          AND t.metric_id = l.metric_id
   JOIN usage_period p ON p.account_id = t.account_id AND p.starts_at = t.period
+  LEFT JOIN usage_period running ON running.account_id = t.account_id AND running.starts_at <= %(now)s
+                                AND running.ends_at > %(now)s
+  LEFT JOIN usage_usagetotal now_on ON now_on.account_id = t.account_id AND now_on.workspace_id = t.workspace_id
+                                   AND now_on.metric_id = t.metric_id AND now_on.period = running.starts_at
  WHERE t.evaluated_seq < t.seq AND p.ends_at <= %(now)s AND t.quantity_in_time >= t.hard_limit
    AND NOT EXISTS (
        SELECT 1 FROM alerts_firing f
         WHERE f.account_id = t.account_id AND f.rule = 'limit' AND f.workspace_id = t.workspace_id
           AND f.metric_id = t.metric_id AND f.period = t.period AND f.threshold = t.hard_limit)
  UNION ALL
-SELECT 'reached', r.account_id, r.workspace_id, r.metric_id, r.period, r.hard_limit, r.quantity
+SELECT 'reached', r.account_id, r.workspace_id, r.metric_id, r.period, r.hard_limit, r.quantity, r.period, r.quantity,
+       true
   FROM reached r
   LEFT JOIN alerts_limitstate s ON s.account_id = r.account_id AND s.workspace_id = r.workspace_id
                                AND s.metric_id = r.metric_id
  WHERE NOT coalesce(s.is_reached AND s.period = r.period AND s."limit" = r.hard_limit, false)
  UNION ALL
 -- Cleared: told as reached, and not so now. Where the running period is not opened yet nothing is used in it, and only
--- a limit of 0 that still holds keeps the agent off.
-SELECT 'cleared', s.account_id, s.workspace_id, s.metric_id, s.period, now_on.hard_limit, coalesce(now_on.quantity, 0)
+-- a limit of 0 that still holds keeps the agent off. After the account's end nothing is on again.
+SELECT 'cleared', s.account_id, s.workspace_id, s.metric_id, coalesce(p.starts_at, s.period), now_on.hard_limit,
+       coalesce(now_on.quantity, 0), p.starts_at, coalesce(now_on.quantity, 0), true
   FROM alerts_limitstate s
-  JOIN usage_account a ON a.id = s.account_id
+  JOIN usage_account a ON a.id = s.account_id AND coalesce(a.ended_at > %(now)s, true)
   LEFT JOIN usage_period p ON p.account_id = s.account_id AND p.starts_at <= %(now)s AND p.ends_at > %(now)s
   LEFT JOIN usage_usagetotal now_on ON now_on.account_id = s.account_id AND now_on.workspace_id = s.workspace_id
                                    AND now_on.metric_id = s.metric_id AND now_on.period = p.starts_at
@@ -102,22 +111,42 @@ class _Difference:
     period: datetime
     limit: Decimal | None
     quantity: Decimal
+    running: datetime | None
+    used: Decimal
+    goes_on: bool
+
+    @property
+    def waits(self) -> bool:
+        """Whether the agent is on again in a period that is not opened yet."""
+        return self.goes_on and self.running is None
 
     @property
     def key(self) -> tuple[int, int, int]:
         return self.account_id, self.workspace_id, self.metric_id
 
 
-def tell_transitions(*, params: dict[str, Any], now: datetime) -> tuple[int, list[News]]:
-    """Write the firings and states of all limits that were reached or cleared; (firings, what to tell in order).
+@dataclass(frozen=True, slots=True)
+class LimitsTold:
+    """Firings written, what to tell in order, and the accounts whose running period must be opened before it can be
+    told that their agents are on again in it."""
+
+    firings: int = 0
+    news: tuple[News, ...] = ()
+    unopened: tuple[int, ...] = ()
+
+
+def tell_transitions(*, params: dict[str, Any], now: datetime) -> LimitsTold:
+    """Write the firings and states of all limits that were reached or cleared.
 
     `params` is the evaluation's scope. Must run inside a transaction; the caller tells the news in it. Aware `now`.
     """
     if not (seen := _differences(params, now)):
-        return 0, []
+        return LimitsTold()
     states = _lock_states({difference.key for difference in seen}, now=now)
     # What was read before the locks may have been told by somebody else meanwhile.
-    differences = [difference for difference in _differences(params, now) if difference.key in states]
+    found = [difference for difference in _differences(params, now) if difference.key in states]
+    unopened = tuple(sorted({difference.account_id for difference in found if difference.waits}))
+    differences = [difference for difference in found if difference.kind != "cleared" or not difference.waits]
     fired = fire(
         [
             FiringRow(
@@ -138,7 +167,7 @@ def tell_transitions(*, params: dict[str, Any], now: datetime) -> tuple[int, lis
     mailed = {(row.account_id, row.workspace_id, row.metric_id, row.period, row.threshold) for row in fired}
     news: list[News] = []
     for key in sorted({difference.key for difference in differences}):
-        for difference in _in_order([d for d in differences if d.key == key], states[key]):
+        for difference in _in_order([d for d in differences if d.key == key]):
             state = states[key]
             is_reached = difference.kind != "cleared"
             news.append(
@@ -167,7 +196,7 @@ def tell_transitions(*, params: dict[str, Any], now: datetime) -> tuple[int, lis
         [states[key] for key in {difference.key for difference in differences}],
         ["is_reached", "period", "limit", "quantity", "told_at", "changes"],
     )
-    return len(fired), news
+    return LimitsTold(len(fired), tuple(news), unopened)
 
 
 def _differences(params: dict[str, Any], now: datetime) -> list[_Difference]:
@@ -192,12 +221,11 @@ def _lock_states(keys: set[tuple[int, int, int]], *, now: datetime) -> dict[tupl
     return {key: row for row in locked if (key := (row.account_id, row.workspace_id, row.metric_id)) in keys}
 
 
-def _in_order(differences: Sequence[_Difference], state: LimitState) -> list[_Difference]:
+def _in_order(differences: Sequence[_Difference]) -> list[_Difference]:
     """Late ones first, by period. What was reached in an ended period is followed by its clearing, unless the running
     period has reached its own limit by now: a flip back that nobody saw is not told (spec 4.4)."""
     late = [d for d in differences if d.kind == "late"]
     rest = [d for d in differences if d.kind != "late"]
-    if late and not rest:
-        last = late[-1]
-        rest = [_Difference("cleared", *last.key, last.period, last.limit, Decimal(0))]
+    if late and not rest and (last := late[-1]).running is not None:
+        rest = [replace(last, kind="cleared", period=last.running, quantity=last.used)]
     return [*late, *rest]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from config.bench import answers, evaluation, ingest, invoices, pages
+from config.bench import alerts, answers, evaluation, ingest, invoices, pages
 from config.bench.filling import fill
 from config.bench.ground import Ground, Sizes, own_database, query
 from config.bench.measure import Row
@@ -20,6 +20,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Ground], Iterator[Row]]]] = {
     "consume": answers.consume,
     "decisions": answers.decisions,
     "evaluation": evaluation.sweeps,
+    "alerts": alerts.lag,
     "closing": invoices.closing,
     "pdfs": invoices.pdfs,
 }

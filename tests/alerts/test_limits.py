@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 
 from alerts.errors import LimitBelowIncluded
-from alerts.models import Delivery, LimitState
+from alerts.models import Delivery, LimitState, Notification
 from tests.alerts.timeline import Story
 from usage.errors import InvalidInput
-from usage.models import UsageLimit
+from usage.models import Account, UsageLimit
 
 pytestmark = pytest.mark.django_db
 
@@ -217,6 +217,34 @@ def test_a_new_period_clears_without_any_usage(story: Story) -> None:
 def test_a_new_period_clears_with_its_first_usage(story: Story) -> None:
     story.limit(5).uses(5).tells("atlas limit 5 reached at 5")
     story.on(2, month=7).uses(1).tells("atlas limit cleared at 1")
+
+
+@pytest.mark.parametrize("used", [0, 2])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_is_told_as_cleared_names_the_period_in_which_the_agent_is_on(
+    story: Story, used: int, is_late: bool
+) -> None:
+    story.limit(5).on(30).uses(5)
+    if not is_late:
+        story.evaluates()
+    story.on(3, month=7)
+    if used:
+        story.uses(used)
+    story.tells("atlas limit 5 reached at 5", f"atlas limit cleared at {used}")
+    reached, cleared = Notification.objects.order_by("pk")
+    assert (reached.period.month, cleared.period.month, cleared.quantity) == (6, 7, used)
+
+
+def test_the_recalculation_opens_the_period_in_which_an_agent_is_on_again(story: Story) -> None:
+    story.limit(5).uses(5).evaluates().on(3, month=7).recalculates()
+    story.has_told("atlas limit 5 reached at 5", "atlas limit cleared at 0")
+    assert Notification.objects.latest("pk").period.month == 7
+
+
+def test_after_the_accounts_end_nothing_is_on_again(story: Story) -> None:
+    story.limit(5).on(30).uses(5).tells("atlas limit 5 reached at 5")
+    Account.objects.update(ended_at=story.period.ends_at)
+    story.on(3, month=7).tells()
 
 
 def test_a_new_period_tells_reached_again(story: Story) -> None:
