@@ -162,13 +162,13 @@ SELECT e.account_id, e.workspace_id, e.metric_id, e.period, sum(e.quantity), sum
 """
 
 
-# A tenth as many conversations as events, of all workspaces, each with one answer.
+# A tenth as many conversations as events, a million at most, of all workspaces, each with one answer.
 _CONVERSATIONS: Final = """
 WITH begun AS (
     INSERT INTO alerts_conversation (account_id, workspace_id, conversation_id, metric_id, is_with_team,
                                      first_answered_by, first_period, first_answered_at)
     SELECT w.account_id, w.id, 'stored-' || i, m.id, false, 'ai_agent', p.starts_at, p.starts_at
-      FROM generate_series(0, %(events)s / 10) AS i
+      FROM generate_series(0, least(%(events)s / 10, 1000000)) AS i
       JOIN bench_workspace w ON w.number = i %% (SELECT count(*) FROM bench_workspace)
       JOIN bench_metric m ON m.number = 0
       JOIN bench_period p ON p.account_id = w.account_id AND NOT p.is_over
