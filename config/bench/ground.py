@@ -114,6 +114,7 @@ def own_database(sizes: Sizes, now: datetime) -> Iterator[Ground]:
     _command(product, "CREATE DATABASE {} TEMPLATE template0", name)
     try:
         values["NAME"] = name
+        query("SET statement_timeout = 0")
         call_command("migrate", interactive=False, verbosity=0)
         call_command("createcachetable", verbosity=0)
         with contextlib.ExitStack() as stack:

@@ -32,6 +32,8 @@ class Command(BaseCommand):
             cursor.execute("SELECT logicalrelid::text FROM pg_dist_partition")
             done = {name for (name,) in cursor.fetchall()}
         with transaction.atomic(), connection.cursor() as cursor:
+            # What is stored already moves to its node in one statement.
+            cursor.execute("SET LOCAL statement_timeout = 0")
             for statement in statements(done=done):
                 self.stdout.write(statement)
                 cursor.execute(statement)
