@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from usage.selectors import current_period
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TEXT = Path(__file__).parents[2] / "docs" / "api.md"
-EXAMPLE = re.compile(r"```sh\n(.*?)```\s*```json\n(.*?)```", re.DOTALL)
+EXAMPLE = re.compile(r"```(sh|python)\n(.*?)```\s*```json\n(.*?)```", re.DOTALL)
 
 
 def contains(answer: Any, said: Any) -> bool:
@@ -34,8 +35,9 @@ def test_the_examples_answer_what_they_say(live_server: Any) -> None:
     start_subscription(account=account, plan=Plan.objects.get(key="starter"), period=period.starts_at, by=BY)
     surroundings = {**os.environ, "URL": live_server.url, "KEY": make_key(account)}
     examples = EXAMPLE.findall(TEXT.read_text())
-    assert len(examples) >= 9
-    for command, said in examples:
-        done = subprocess.run(["bash", "-c", command], env=surroundings, capture_output=True, check=True, timeout=30)
+    assert len(examples) >= 16
+    for language, command, said in examples:
+        run = ["bash", "-c", command] if language == "sh" else [sys.executable, "-c", command]
+        done = subprocess.run(run, env=surroundings, capture_output=True, check=True, timeout=30)
         answer = json.loads(done.stdout)
         assert contains(answer, json.loads(said)), (command, answer)
