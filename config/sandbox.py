@@ -43,6 +43,8 @@ def advance_clock(*, account: Account, to: datetime, by: Actor) -> Advanced:
     if to < started_at:
         raise InvalidInput(f"The clock stands at {started_at.isoformat()} and never goes back.", field="to")
     done = Advanced()
+    # An advance that was cut off had moved the clock already: what was due at this moment is invoiced at it.
+    done.invoices += close_account(account_id=account.pk, clock=clock, by=by)
     now = started_at
     while now < to:
         now = _next_moment(account, now, to=to, is_first=now == started_at)

@@ -93,3 +93,26 @@ def assert_every_line_adds_up() -> None:
                 sums[each.workspace_id] = sums.get(each.workspace_id, Decimal(0)) + sign * each.quantity
             assert {key: quantity for key, quantity in sums.items() if quantity} == dict(explanation.ledger)
     assert told
+
+
+def books_of(account: Account) -> list[Any]:
+    """Every document of an account as anybody could read it, without numbers (they depend on the others)."""
+    return [
+        (
+            invoice.document_type,
+            invoice.period,
+            invoice.issued_at,
+            invoice.cut_at,
+            invoice.total,
+            [
+                (row.position, row.kind, row.description, row.quantity, row.overage, row.unit_price, row.amount)
+                for row in invoice.lines.order_by("position")
+            ],
+            list(
+                BilledUsage.objects.filter(line__invoice=invoice)
+                .order_by("line__position", "workspace")
+                .values_list("workspace__key", "metric__key", "period", "quantity")
+            ),
+        )
+        for invoice in Invoice.objects.filter(account=account).order_by("issued_at", "sequence")
+    ]
