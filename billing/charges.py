@@ -12,18 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from decimal import Decimal
-from fractions import Fraction
 from itertools import groupby
 from typing import Any, Final
 
 from billing.money import round_money
 from billing.pricing import Rate, price
-from billing.proration import seat_charge, split
+from billing.proration import PlanPart, seat_charge, split
 from usage.formats import date_span
 from usage.projection import project
-from usage.rounding import SMALLEST, exact, plain, round_half_up, shown_quantity
+from usage.rounding import EXACT, plain, shown_quantity
 
 PLAN: Final = "plan"
 ADD_ON: Final = "add_on"
@@ -79,27 +77,6 @@ class MetricTerms:
         return round_money(
             seat_charge(days=above, price=self.unit_price or ZERO, days_in_period=days_in_period), currency
         )
-
-
-@dataclass(frozen=True, slots=True)
-class PlanChange:
-    """From `starts_on` (a local day, whole) on the account has this plan; `price` None = no plan."""
-
-    starts_on: date
-    plan_id: int | None
-    name: str
-    price: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class PlanPart:
-    """Whole local days of a period under one plan; `price` is for the whole period, None = no plan on these days."""
-
-    name: str
-    price: Decimal | None
-    days: int
-    first_day: date
-    last_day: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,31 +171,6 @@ class Charges:
     so_far: Decimal
     projected_overage: Decimal | None
     projected_total: Decimal | None
-
-
-def plan_parts(*, days: Sequence[date], before: PlanChange | None, changes: Sequence[PlanChange]) -> list[PlanPart]:
-    """The local `days` of a period (ascending) as parts under one plan each (spec 5.5).
-
-    `before` is what held when the period began; the day of a change belongs to the new plan, and of several changes
-    on one day the last one given counts. Days without a plan are a part without price. Neighbours of the same plan
-    are one part.
-    """
-    nothing = PlanChange(starts_on=days[0], plan_id=None, name="", price=None)
-    held = []
-    for day in days:
-        current = before or nothing
-        for change in changes:
-            if change.starts_on <= day:
-                current = change
-        held.append((day, current))
-    parts = []
-    for _, group in groupby(held, key=lambda pair: (pair[1].plan_id, pair[1].price)):
-        run = list(group)
-        plan = run[0][1]
-        parts.append(
-            PlanPart(name=plan.name, price=plan.price, days=len(run), first_day=run[0][0], last_day=run[-1][0])
-        )
-    return parts
 
 
 def charge_lines(
@@ -323,7 +275,7 @@ def _plan_lines(parts: Sequence[PlanPart], currency: str) -> list[ChargeLine]:
             ChargeLine(
                 kind=PLAN,
                 description=f"{part.name} plan{span}",
-                quantity=Decimal(1) if is_whole else _six(Fraction(part.days, all_days)),
+                quantity=Decimal(1) if is_whole else shown_quantity(Decimal(part.days), unit_size=all_days),
                 unit_price=part.price,
                 amount=amount,
                 detail={
@@ -356,34 +308,35 @@ def _seats_line(use: MetricUse, days_in_period: int, currency: str) -> ChargeLin
     """Seats are billed by the day: the ledger's quantity is seat-days, the printed one their share of the period."""
     terms = use.terms
     pool = use.pool_days
+    total = sum(pool, start=ZERO)
     ledger = tuple((workspace, sum(days, start=ZERO)) for workspace, days in use.days.items() if any(days))
     runs = [{"seats": f"{plain(seats):f}", "days": len(list(run))} for seats, run in groupby(pool)]
     return ChargeLine(
         kind=SEATS,
         description=terms.name,
         metric_id=terms.metric_id,
-        quantity=_six(exact(sum(pool, start=ZERO), "seat-days") / days_in_period),
+        quantity=shown_quantity(total, unit_size=days_in_period),
         included=terms.included,
         unit_price=terms.unit_price,
         amount=terms.seats_amount(pool, days_in_period, currency),
         workspaces=ledger,
         ledger=ledger,
-        detail={"runs": runs, "seat_days": f"{plain(sum(pool, start=ZERO)):f}", "days_in_period": days_in_period},
+        detail={"runs": runs, "seat_days": f"{plain(total):f}", "days_in_period": days_in_period},
     )
 
 
 def _usage_line(use: MetricUse, currency: str) -> ChargeLine:
-    terms, size = use.terms, use.terms.unit_size
+    terms, size, pool = use.terms, use.terms.unit_size, use.pool
     used = tuple((workspace, quantity) for workspace, quantity in use.quantities.items() if quantity)
     return ChargeLine(
         kind=USAGE,
         description=terms.name,
         metric_id=terms.metric_id,
-        quantity=shown_quantity(use.pool, unit_size=size),
+        quantity=shown_quantity(pool, unit_size=size),
         included=terms.included,
-        overage=_overage(terms, use.pool),
+        overage=_overage(terms, pool),
         unit_price=terms.unit_price,
-        amount=terms.amount(use.pool, currency),
+        amount=terms.amount(pool, currency),
         workspaces=tuple((workspace, shown_quantity(used_here, unit_size=size)) for workspace, used_here in used),
         ledger=used,
         # A name such as “Phone” does not say what is counted.
@@ -395,9 +348,5 @@ def _overage(terms: MetricTerms, pool: Decimal) -> Decimal:
     """Display units above what is included; all of it for pay-as-you-go, none for unlimited (spec 10.5)."""
     if terms.rate is None or pool <= 0:
         return ZERO
-    excess = exact(pool, "quantity") - exact(terms.included or 0, "included") * terms.unit_size
-    return plain(_six(excess / terms.unit_size)) if excess > 0 else ZERO
-
-
-def _six(value: Fraction) -> Decimal:
-    return round_half_up(value, Fraction(SMALLEST))
+    excess = EXACT.subtract(pool, EXACT.multiply(terms.included or ZERO, terms.unit_size))
+    return shown_quantity(excess, unit_size=terms.unit_size) if excess > 0 else ZERO

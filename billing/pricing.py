@@ -22,14 +22,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 from typing import Final
 
-from usage.rounding import decimal_of, exact
+from usage.rounding import EXACT, checked, exact
 
 MODELS: Final = ("per_unit", "graduated", "volume", "package")
 TIERED: Final = ("graduated", "volume")
+ZERO: Final = Decimal(0)
+
+# Everything but the last division ends within these digits; nothing is ever cut off in silence.
+_UNROUNDED: Final = Context(prec=1000, traps=[Inexact, InvalidOperation])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,47 +89,56 @@ def price(*, quantity: Decimal | int, rate: Rate) -> Decimal:
     Exact where the decimal expansion ends; otherwise (a division by `unit_size` that leaves a remainder) correct to 80
     digits, so that rounding the result to cents equals rounding the exact amount. ValueError for NaN and infinities.
     """
-    size = exact(rate.unit_size, "unit_size")
+    checked(quantity, "quantity")
     # Kept in stored units, where the count is whole; unit_size divides once, at the end.
-    excess = exact(quantity, "quantity") - _amount(rate.included, "included") * size
-    amount = Fraction(0)
+    size = rate.unit_size
+    excess = _UNROUNDED.subtract(quantity, _times(rate.included, size))
+    amount = ZERO
     if excess > 0:
-        amount = _PRICED[rate.model](excess, rate, size) / size + _amount(rate.flat_fee, "flat_fee")
+        amount = _UNROUNDED.add(_PRICED[rate.model](excess, rate), _times(rate.flat_fee, size))
     if rate.minimum is not None:
-        amount = max(amount, exact(rate.minimum, "minimum"))
+        amount = max(amount, _times(rate.minimum, size))
     if rate.maximum is not None:
-        amount = min(amount, exact(rate.maximum, "maximum"))
-    return decimal_of(amount)
+        amount = min(amount, _times(rate.maximum, size))
+    return EXACT.divide(amount, size)
 
 
 # Each returns amount x unit_size.
 
 
-def _per_unit(excess: Fraction, rate: Rate, size: Fraction) -> Fraction:
-    return excess * _amount(rate.unit_price, "unit_price")
+def _per_unit(excess: Decimal, rate: Rate) -> Decimal:
+    return _times(rate.unit_price, excess)
 
 
-def _package(excess: Fraction, rate: Rate, size: Fraction) -> Fraction:
-    begun = -(-excess // (exact(rate.package_size or 0, "package_size") * size))
-    return begun * _amount(rate.unit_price, "unit_price") * size
+def _package(excess: Decimal, rate: Rate) -> Decimal:
+    package = _times(rate.package_size, rate.unit_size)
+    whole, rest = _UNROUNDED.divmod(excess, package)
+    return _times(rate.unit_price, _times(whole + 1 if rest else whole, rate.unit_size))
 
 
-def _graduated(excess: Fraction, rate: Rate, size: Fraction) -> Fraction:
-    amount = lower = Fraction(0)
+def _graduated(excess: Decimal, rate: Rate) -> Decimal:
+    amount = lower = ZERO
     for tier in rate.tiers:
         if excess <= lower:
             break
-        upper = excess if tier.up_to is None else min(excess, exact(tier.up_to, "up_to") * size)
-        amount += (upper - lower) * _amount(tier.unit_price, "unit_price") + _amount(tier.flat_fee, "flat_fee") * size
+        upper = excess if tier.up_to is None else min(excess, _times(tier.up_to, rate.unit_size))
+        units = _UNROUNDED.subtract(upper, lower)
+        amount = _UNROUNDED.add(amount, _tier_amount(units, tier, rate))
         lower = upper
     return amount
 
 
-def _volume(excess: Fraction, rate: Rate, size: Fraction) -> Fraction:
-    if not excess:
-        return Fraction(0)
-    reached = next(tier for tier in rate.tiers if tier.up_to is None or excess <= exact(tier.up_to, "up_to") * size)
-    return excess * _amount(reached.unit_price, "unit_price") + _amount(reached.flat_fee, "flat_fee") * size
+def _volume(excess: Decimal, rate: Rate) -> Decimal:
+    reached = next(tier for tier in rate.tiers if tier.up_to is None or excess <= _times(tier.up_to, rate.unit_size))
+    return _tier_amount(excess, reached, rate)
+
+
+def _tier_amount(units: Decimal, tier: Tier, rate: Rate) -> Decimal:
+    return _UNROUNDED.add(_times(tier.unit_price, units), _times(tier.flat_fee, rate.unit_size))
+
+
+def _times(value: Decimal | int | None, factor: Decimal | int) -> Decimal:
+    return ZERO if value is None else _UNROUNDED.multiply(value, factor)
 
 
 _PRICED: Final = {"per_unit": _per_unit, "package": _package, "graduated": _graduated, "volume": _volume}

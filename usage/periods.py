@@ -162,6 +162,7 @@ def day_starts_at(day: date, zone: str) -> datetime:
         raise ValueError(f"day {day.isoformat()} leaves the calendar (years 1 to 9999)") from error
 
 
+@lru_cache(maxsize=256)  # many accounts have the same periods
 def local_days(period: Period, zone: str) -> tuple[date, ...]:
     """Every local day that the period touches, in order; days that the zone skipped are not among them.
 

@@ -21,6 +21,7 @@ SMALLEST: Final = Decimal(1).scaleb(-DECIMALS)
 # Wide enough that a quotient cut off here can never land on the wrong side of a cent: prices have at most 10 decimals,
 # quantities 6, so a value that is no tie is at least ~1e-24 away from one, and amounts stay far below 1e40.
 EXACT: Final = Context(prec=80, rounding=ROUND_HALF_UP)
+_SAFE: Final = 60  # digits before the point with which a quotient still has all its decimals in the exact context
 
 # JSON's own grammar; three digits of exponent are plenty, and more would let a short text name an enormous number.
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
@@ -31,17 +32,17 @@ _SECOND: Final = 1_000_000
 
 def exact(value: Decimal | Fraction | int, name: str) -> Fraction:
     """`value` as a fraction, nothing lost. ValueError naming `name` for floats, booleans, NaN and infinities."""
-    if type(value) is Fraction:
-        return value
+    return value if type(value) is Fraction else Fraction(checked(value, name))
+
+
+def checked[Number: (Decimal | Fraction | int, Decimal | int)](value: Number, name: str) -> Number:
+    """`value` itself. ValueError naming `name` for floats, booleans, NaN and infinities."""
     # Asked for by exact type first: whole runs of invoices spend their time here.
-    if type(value) is not Decimal:
-        if isinstance(value, bool) or not isinstance(value, Decimal | Fraction | int):
-            raise ValueError(f"{name} must be a Decimal or a whole number, not {value!r}")
-        if not isinstance(value, Decimal):
-            return Fraction(value)
-    if not value.is_finite():
+    if type(value) is not Decimal and (isinstance(value, bool) or not isinstance(value, Decimal | Fraction | int)):
+        raise ValueError(f"{name} must be a Decimal or a whole number, not {value!r}")
+    if isinstance(value, Decimal) and not value.is_finite():
         raise ValueError(f"{name} must be finite, not {value}")
-    return Fraction(value)
+    return value
 
 
 def decimal_of(value: Fraction) -> Decimal:
@@ -124,11 +125,12 @@ def shown_quantity(stored: Decimal, *, unit_size: Decimal | int = 1) -> Decimal:
 
     ValueError when `unit_size` is not positive.
     """
-    if unit_size is not True and unit_size == 1 and isinstance(stored, Decimal) and stored.is_finite():
-        # Most metrics: nothing is divided, and what has at most 6 decimals needs no rounding.
-        exponent = stored.as_tuple().exponent
-        if isinstance(exponent, int) and exponent >= -DECIMALS:
-            return plain(stored)
+    if type(stored) is Decimal and type(unit_size) is int and unit_size > 0 and stored.adjusted() < _SAFE:
+        if not stored.is_finite():
+            raise ValueError(f"quantity must be finite, not {stored}")
+        # Whole runs of invoices spend their time here, where fractions cost ten times as much. The quotient's 80
+        # digits cannot make a tie out of what is none.
+        return plain(EXACT.quantize(stored if unit_size == 1 else EXACT.divide(stored, unit_size), SMALLEST))
     return plain(round_half_up(exact(stored, "quantity") / _positive(unit_size, "unit_size"), Fraction(SMALLEST)))
 
 

@@ -15,8 +15,9 @@ from functools import cached_property
 from django.db.models import CharField, DateField, F, Value
 from django.db.models.functions import Cast
 
-from billing.charges import AddOnPrice, Charges, MetricUse, PlanChange, PlanPart, account_charges
+from billing.charges import AddOnPrice, Charges, MetricUse, account_charges
 from billing.models import AddOnSubscription, PeriodTerms, Subscription
+from billing.proration import PlanChange, PlanPart
 from billing.selectors.holdings import days_of_period, metric_terms, parts_of
 from billing.selectors.terms import terms_for
 from usage.models import Account, Metric, Period

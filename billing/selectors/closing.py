@@ -7,21 +7,22 @@ The arithmetic is that of the pages (`billing.charges`, `billing.selectors.holdi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from django.db import connection
-
-from billing.charges import AddOnPrice, MetricTerms, MetricUse, PlanChange
+from billing.charges import AddOnPrice, MetricTerms, MetricUse
 from billing.models import BillingProfile, PeriodTerms
+from billing.proration import PlanChange
 from billing.selectors.holdings import metric_terms
 from usage.models import Account, Metric, Period
 from usage.periods import Period as Span
 from usage.periods import local_days
 from usage.seats import SeatDay, seats_per_day
+from usage.sql import planned
+from usage.wire import bigints, numerics, timestamps
 
 Pair = tuple[int, datetime]  # account id, start of the period
 
@@ -170,7 +171,7 @@ def read_closings(pairs: Sequence[Pair]) -> list[Closing]:
         closing.last_received_at = max(received, default=None)
         closing.previous_cut, closing.is_billed = cut, is_billed
     for account_id, pk, name in _rows(
-        "SELECT account_id, id, name FROM usage_workspace WHERE account_id = ANY(%s)", [ids]
+        "SELECT account_id, id, name FROM usage_workspace WHERE account_id = ANY(%(accounts)s)", {"accounts": ids}
     ):
         found[account_id].names[pk] = name
     _read_terms(found, arguments)
@@ -182,7 +183,7 @@ def read_closings(pairs: Sequence[Pair]) -> list[Closing]:
 def with_late_usage(closings: Iterable[Closing]) -> set[int]:
     """Accounts where something of an earlier period was received since the last regular invoice, in 1 query."""
     rows = [row for row in closings if row.previous_cut is not None]
-    arguments = {
+    arguments: dict[str, list[Any]] = {
         "accounts": [row.account.pk for row in rows],
         "periods": [row.period.starts_at for row in rows],
         "cuts": [row.previous_cut for row in rows],
@@ -196,11 +197,11 @@ def days_for_charts(
     """[day, quantity] of the account's pool by (account id, metric id), in display units, ascending, in 1 query."""
     if not wanted:
         return {}
-    arguments = {
+    arguments: dict[str, list[Any]] = {
         "accounts": [closing.account.pk for closing, _ in wanted],
         "periods": [closing.period.starts_at for closing, _ in wanted],
         "metrics": [terms.metric_id for _, terms in wanted],
-        "sizes": [terms.unit_size for _, terms in wanted],
+        "sizes": [Decimal(terms.unit_size) for _, terms in wanted],
     }
     return {(account_id, metric_id): json.loads(days) for account_id, metric_id, days in _rows(_DAYS, arguments)}
 
@@ -269,7 +270,13 @@ def _held_days(period: Period, rows: Sequence[tuple[datetime, date, Decimal, Dec
     return seats_per_day(days, rows=reported, carried_in=carried_in)
 
 
-def _rows(query: str, arguments: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, arguments)
-        return list(cursor.fetchall())
+_COLUMNS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(("accounts", "metrics"), bigints),
+    **dict.fromkeys(("periods", "cuts"), timestamps),
+    "sizes": numerics,
+}
+
+
+def _rows(query: str, arguments: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
+    columns = {name: _COLUMNS[name](values) for name, values in arguments.items()}
+    return planned(query, columns)

@@ -8,8 +8,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
-from billing.charges import AddOnPrice, MetricTerms, PlanChange, PlanPart, plan_parts
+from billing.charges import AddOnPrice, MetricTerms
 from billing.models import AddOnSubscription, Contract, PeriodTerms, Plan, Rate, Subscription
+from billing.proration import PlanChange, PlanPart, plan_parts
 from usage.models import Account, Metric, Period
 from usage.periods import Period as Span
 from usage.periods import local_days

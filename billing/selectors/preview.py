@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from billing.charges import SEATS, USAGE, ZERO, ChargeLine, MetricUse, PlanChange, PlanPart, charge_lines
+from billing.charges import SEATS, USAGE, ZERO, ChargeLine, MetricUse, charge_lines
 from billing.errors import CurrencyDiffers
 from billing.models import PeriodTerms, Plan
+from billing.proration import PlanChange, PlanPart
 from billing.selectors.changes import UPGRADE, kind_of_change
 from billing.selectors.charges import Standing
 from billing.selectors.holdings import Holdings, add_on_price, holdings_of, metric_terms, parts_of

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -28,6 +28,11 @@ from usage.services.audit import Actor
 
 ADJUSTMENT = str(InvoiceLine.Kind.ADJUSTMENT)
 CREDIT = str(InvoiceLine.Kind.CREDIT)
+
+_LINE: Final = (
+    *("id", "invoice", "account", "position", "kind", "description", "metric", "usage_period", "quantity", "included"),
+    *("overage", "unit_price", "amount", "previous_cut_at", "cut_at", "detail"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def issue_documents(drafts: Sequence[Draft], *, by: Actor) -> list[Invoice]:
     reach("closing.after_lines")
     invoices = _numbered(drafts, ids)
     reach("closing.after_number")
-    _copy(Invoice, [[getattr(invoice, column.attname) for column in _columns(Invoice)] for invoice in invoices])
+    _write_invoices(invoices)
     _write_dispatches(invoices)
     _write_audit(drafts, invoices, by)
     for invoice in invoices:
@@ -104,14 +109,14 @@ def _write_lines(drafts: Sequence[Draft], ids: Sequence[uuid.UUID]) -> None:
                 for workspace_id, quantity in line.ledger
                 if quantity != 0
             ]
-    _copy(InvoiceLine, lines)
-    _copy(BilledUsage, ledger, without_id=True)
+    _copy(InvoiceLine, _LINE, lines)
+    _copy(BilledUsage, ("line", "account", "workspace", "metric", "period", "quantity"), ledger)
 
 
 def _line_values(
     line_id: int, invoice_id: uuid.UUID, account_id: int, position: int, each: DraftLine, names: dict[int, str]
 ) -> list[Any]:
-    """In the order of the model's columns."""
+    """In the order of `_LINE`."""
     line = each.line
     detail = line.detail
     if line.workspaces:
@@ -166,6 +171,13 @@ def _numbered(drafts: Sequence[Draft], ids: Sequence[uuid.UUID]) -> list[Invoice
     return invoices
 
 
+def _write_invoices(invoices: Sequence[Invoice]) -> None:
+    columns = [field for field in Invoice._meta.concrete_fields if field.name != "frozen"]
+    values = attrgetter(*(field.attname for field in columns))
+    names = [*(field.name for field in columns), "frozen"]
+    _copy(Invoice, names, [(*values(invoice), _json(invoice.frozen)) for invoice in invoices])
+
+
 def _write_dispatches(invoices: Sequence[Invoice]) -> None:
     ids = [invoice.pk for invoice in invoices]
     with connection.cursor() as cursor:
@@ -178,25 +190,29 @@ def _write_dispatches(invoices: Sequence[Invoice]) -> None:
 
 def _write_audit(drafts: Sequence[Draft], invoices: Sequence[Invoice], by: Actor) -> None:
     """As `usage.services.audit.record`, for all documents at once."""
-    AuditEntry.objects.bulk_create(
-        AuditEntry(
-            actor=by.user,
-            actor_name=by.name[:254],
-            how=by.how,
-            account_id=draft.account.pk,
-            action="invoice.issued",
-            subject=invoice.number,
-            after={
-                "reason": invoice.reason,
-                "period": invoice.period,
-                "total": str(invoice.total),
-                "currency": invoice.currency,
-                **({"corrects": draft.corrects.number} if draft.corrects else {}),
-            },
-            reason=draft.note,
-        )
-        for draft, invoice in zip(drafts, invoices, strict=True)
+    actor_id = None if by.user is None else by.user.pk
+    _copy(
+        AuditEntry,
+        ("actor", "actor_name", "how", "account", "action", "subject", "after", "reason"),
+        [
+            (
+                *(actor_id, by.name[:254], by.how, invoice.account_id, "invoice.issued", invoice.number),
+                _json(_audited(draft, invoice)),
+                draft.note,
+            )
+            for draft, invoice in zip(drafts, invoices, strict=True)
+        ],
     )
+
+
+def _audited(draft: Draft, invoice: Invoice) -> dict[str, Any]:
+    facts = {
+        "reason": invoice.reason,
+        "period": invoice.period,
+        "total": str(invoice.total),
+        "currency": invoice.currency,
+    }
+    return {**facts, "corrects": draft.corrects.number} if draft.corrects else facts
 
 
 def bills_usage(line: ChargeLine) -> bool:
@@ -204,34 +220,22 @@ def bills_usage(line: ChargeLine) -> bool:
     return line.kind in (USAGE, SEATS, ADJUSTMENT)
 
 
-def _columns(model: Any) -> list[Any]:
-    return list(model._meta.concrete_fields)
-
-
 def _take_ids(model: Any, count: int) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            "SELECT nextval(s.name) FROM (SELECT pg_get_serial_sequence(%s, 'id')::regclass AS name OFFSET 0) AS s"
+            " CROSS JOIN generate_series(1, %s)",
             [model._meta.db_table, count],
         )
         return [row[0] for row in cursor.fetchall()]
 
 
-def _copy(model: Any, rows: Sequence[Sequence[Any]], *, without_id: bool = False) -> None:
-    """Store rows of values in the order of the model's columns."""
-    if not rows:
-        return
-    fields = [column for column in _columns(model) if not (without_id and column.primary_key)]
-    names = ", ".join(column.column for column in fields)
-    encoded = [index for index, column in enumerate(fields) if column.get_internal_type() == "JSONField"]
-    with connection.cursor() as cursor, cursor.copy(f"COPY {model._meta.db_table} ({names}) FROM STDIN") as copy:
+def _copy(model: Any, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Store rows of values of these fields; JSON as text."""
+    columns = ", ".join(model._meta.get_field(name).column for name in names)
+    with connection.cursor() as cursor, cursor.copy(f"COPY {model._meta.db_table} ({columns}) FROM STDIN") as copy:
         for row in rows:
-            values = list(row)
-            for index in encoded:
-                if not isinstance(values[index], str):
-                    values[index] = _json(values[index])
-            copy.write_row(values)
+            copy.write_row(row)
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, cls=DjangoJSONEncoder)
+_json: Final = DjangoJSONEncoder().encode

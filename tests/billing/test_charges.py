@@ -12,12 +12,10 @@ from billing.charges import (
     Charges,
     MetricTerms,
     MetricUse,
-    PlanChange,
-    PlanPart,
     account_charges,
-    plan_parts,
 )
 from billing.pricing import Rate
+from billing.proration import PlanChange, PlanPart, plan_parts
 
 JUNE = [date(2026, 6, 1) + timedelta(days=n) for n in range(30)]
 
