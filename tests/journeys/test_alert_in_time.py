@@ -37,18 +37,16 @@ def sink() -> Iterator[SmtpSink]:
 
 def batches(key: str) -> list[bytes]:
     """Requests for so many seconds, all of the other workspace."""
-    sms, now = partial(event, "sms.message", subject="birch"), system_clock()
+    sms = partial(event, "sms.message", subject="birch", time=system_clock())
     many = "application/cloudevents-batch+json"
     return [
         http_request(
             "/api/v1/events",
-            json.dumps(
-                [event("sms.message", id_=f"{n}-{i}", subject="birch", time=now) for i in range(BATCH)]
-            ).encode(),
+            json.dumps([sms(id_=f"{number}-{each}") for each in range(BATCH)]).encode(),
             key=key,
             content_type=many,
         )
-        for n in range(RATE * SECONDS // BATCH)
+        for number in range(RATE * SECONDS // BATCH)
     ]
 
 
