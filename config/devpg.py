@@ -31,7 +31,14 @@ START_SECONDS = 60  # recovery after a crash may replay a lot of log
 STOP_SECONDS = 20
 LONGEST_SOCKET_FOLDER = 90  # a socket's whole path must stay below 108 bytes
 NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-COMMON = {"listen_addresses": "", "max_connections": "200", "jit": "off", "log_min_messages": "warning"}
+# open_datasync: a commit's log reaches the disk in the call that writes it, not in a second one.
+COMMON = {
+    "wal_sync_method": "open_datasync",
+    "listen_addresses": "",
+    "max_connections": "200",
+    "jit": "off",
+    "log_min_messages": "warning",
+}
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
 
 

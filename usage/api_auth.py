@@ -6,16 +6,19 @@ query, and the operation asks `caller_of(request)` and `workspace_of(request)`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 
 from config.web import read_whole_body
+from usage import strict_json
 from usage.clocks import Clock, account_clock, system_clock
 from usage.errors import Forbidden, NotFound, Unauthorized
 from usage.models import Account
 from usage.services.api_keys import Caller, WorkspaceOfCall, authenticate, authenticate_for
+
+_SMALL: Final = 16 * 1024  # bytes
 
 
 class bearer(AuthBase):
@@ -40,6 +43,23 @@ class bearer(AuthBase):
         if request.method in ("POST", "PUT"):
             read_whole_body(request)
         return caller
+
+
+def has_small_body(request: HttpRequest) -> bool:
+    """Whether the body came whole and is so small that it may be read before the key is judged."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    return length.isdecimal() and int(length) <= _SMALL and len(request.body) == int(length)
+
+
+def small_body(request: HttpRequest) -> Any:
+    """The value of a small, flawless JSON body; None for any other, which `bearer` and the operation judge."""
+    if not has_small_body(request):
+        return None
+    try:
+        value, is_suspect = strict_json.parse(request.body)
+    except strict_json.UnreadableJson:
+        return None
+    return None if is_suspect or strict_json.first_flaw(value) else value
 
 
 def require(request: HttpRequest, *scopes: str) -> Caller:

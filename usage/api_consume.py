@@ -7,11 +7,14 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from usage.api_auth import bearer, clock_for, workspace_of
+from usage.api_auth import bearer, clock_for, small_body, workspace_of
 from usage.api_types import Body, Quantity, QuantityOrZero, Text, answer, decimal_text, instant_text
+from usage.clocks import system_clock
+from usage.errors import Unauthorized
 from usage.services import consume as service
+from usage.services.api_keys import admission
 
 router = Router(tags=["Consume"])
 _auth = bearer("decide", "ingest")
@@ -70,6 +73,19 @@ def consume(request: HttpRequest, key: str, payload: ConsumeBody) -> HttpRespons
         clock=clock_for(workspace),
     )
     return answer(_grant(grant))
+
+
+def consume_at_once(request: HttpRequest, key: str) -> HttpResponse | None:
+    """The ordinary call of `consume` by one trip to the database; None for any other."""
+    try:
+        payload = ConsumeBody.model_validate(small_body(request))
+        asked = admission(request.META.get("HTTP_AUTHORIZATION"), key, "decide", "ingest", now=system_clock())
+    except (ValidationError, Unauthorized):
+        return None
+    grant = service.consume_at_once(
+        admission=asked, metric_key=payload.metric, quantity=payload.quantity, consume_id=payload.id
+    )
+    return None if grant is None else answer(_grant(grant))
 
 
 @router.post(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from django.http import JsonResponse
-from ninja import Schema
-from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
+from django.http import HttpResponse
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from usage.events import MAX_TEXT
 from usage.rounding import parse_quantity, plain_quantity
@@ -38,7 +38,7 @@ QuantityOrZero = Annotated[
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
 
-class Body(Schema):
+class Body(BaseModel):
     """A request's body: no silent conversions, no members that mean nothing."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -54,6 +54,6 @@ def instant_text(value: datetime | None) -> str | None:
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def answer(body: dict[str, Any], status: int = 200) -> JsonResponse:
+def answer(body: dict[str, Any], status: int = 200) -> HttpResponse:
     """The body as it stands: it was made by our own hands, so it is not validated once more."""
-    return JsonResponse(body, status=status)
+    return HttpResponse(json.dumps(body), status=status, content_type="application/json")

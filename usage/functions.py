@@ -1,4 +1,4 @@
-"""Counting that must not be interrupted: three database functions, made by a migration (spec 4.8, Data 2, 3, 5).
+"""Counting that must not be interrupted: four database functions, made by a migration (spec 4.8, Data 2, 3, 5).
 
 Check and count in one step is one call from Python, so that a row many clients want is held only for as long as
 PostgreSQL needs. Each statement inside sees what was committed before it, also what was committed while the call waited
@@ -233,8 +233,62 @@ BEGIN
 END $$;
 """  # noqa: S608 - a constant of this module
 
-CREATE_FUNCTIONS: Final = STORED + TAKE + SETTLE
+# One event of an application that Python has judged and placed, in the account as it was read: `p_cut` and `p_ended`
+# are its last closing's cut and its end. Anything but `counted` and `stored` (with the stored event's content) changed
+# nothing: the account is another by now, or the total is new or passes its level and the news must commit with it.
+# Events before totals, as ingest does it, so that the two never wait for each other crosswise.
+COUNT: Final = """
+CREATE OR REPLACE FUNCTION headroom_count(
+    p_account bigint, p_workspace bigint, p_metric bigint, p_period timestamptz, p_ends timestamptz, p_day date,
+    p_quantity numeric, p_occurred timestamptz, p_received timestamptz, p_source text, p_id text, p_key uuid,
+    p_content uuid, p_cut timestamptz, p_ended timestamptz, p_may_pass boolean, p_lock_base bigint,
+    OUT outcome text, OUT content bytea
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_quantity numeric; v_next numeric;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(p_lock_base + p_account);
+    SELECT t.quantity, t.next_level INTO v_quantity, v_next
+      FROM usage_account a
+      JOIN usage_usagetotal t ON t.account_id = a.id AND t.workspace_id = p_workspace AND t.metric_id = p_metric
+       AND t.period = p_period
+     WHERE a.id = p_account AND a.last_cut_at IS NOT DISTINCT FROM p_cut AND a.ended_at IS NOT DISTINCT FROM p_ended;
+    IF NOT FOUND THEN outcome := 'changed'; RETURN; END IF;
+    IF NOT p_may_pass AND v_next > v_quantity AND v_next <= v_quantity + p_quantity THEN
+        outcome := 'passes_level'; RETURN;
+    END IF;
+
+    INSERT INTO usage_usageevent AS e (account_id, key, content, workspace_id, metric_id, period, day, quantity,
+                                       occurred_at, received_at, source, event_id, is_void)
+    VALUES (p_account, p_key, p_content, p_workspace, p_metric, p_period, p_day, p_quantity, p_occurred, p_received,
+            p_source, p_id, false)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        SELECT 'stored', uuid_send(e.content) INTO outcome, content
+          FROM usage_usageevent e WHERE e.account_id = p_account AND e.key = p_key;
+        RETURN;
+    END IF;
+    UPDATE usage_usagetotal t
+       SET quantity = t.quantity + p_quantity,
+           quantity_in_time = t.quantity_in_time + CASE WHEN p_received < p_ends THEN p_quantity ELSE 0 END,
+           seq = t.seq + 1, last_received_at = greatest(t.last_received_at, p_received)
+     WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = p_metric AND t.period = p_period
+       AND (p_may_pass OR t.next_level IS NULL OR t.next_level <= t.quantity OR t.next_level > t.quantity + p_quantity);
+    IF NOT FOUND THEN
+        -- The level came within reach since it was read: take the event back and do it the long way.
+        RAISE SQLSTATE '40001' USING MESSAGE = 'the total changed meanwhile';
+    END IF;
+    INSERT INTO usage_usageday AS d (account_id, workspace_id, metric_id, period, day, quantity)
+    VALUES (p_account, p_workspace, p_metric, p_period, p_day, p_quantity)
+    ON CONFLICT (account_id, workspace_id, metric_id, period, day)
+    DO UPDATE SET quantity = d.quantity + EXCLUDED.quantity;
+    outcome := 'counted';
+END $$;
+"""
+
+CREATE_FUNCTIONS: Final = STORED + TAKE + SETTLE + COUNT
 DROP_FUNCTIONS: Final = """
+DROP FUNCTION IF EXISTS headroom_count;
 DROP FUNCTION IF EXISTS headroom_take;
 DROP FUNCTION IF EXISTS headroom_settle;
 DROP FUNCTION IF EXISTS headroom_stored;

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import QuerySet
 
@@ -38,13 +38,14 @@ def planned(query: str, parameters: Parameters) -> list[Any]:
 
 
 def _run(query: str, parameters: Parameters, row_factory: Any, *, is_prepared: bool) -> list[Any]:
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(_raw(), row_factory=row_factory) as cursor:
-        if connection.queries_logged:  # whoever counts statements counts these too
-            connection.queries_log.append({"sql": query, "time": ""})
+    link: Any = connections[DEFAULT_DB_ALIAS]  # once: `connection` looks for it anew at every word
+    link.ensure_connection()
+    with link.wrap_database_errors, psycopg.Cursor(_raw(link), row_factory=row_factory) as cursor:
+        if link.queries_logged:  # whoever counts statements counts these too
+            link.queries_log.append({"sql": query, "time": ""})
         cursor.execute(query, parameters, binary=True, prepare=is_prepared)
         # An answer is the best proof that the connection lives: Django need not ask again before a transaction.
-        connection.health_check_done = True  # type: ignore[attr-defined]
+        link.health_check_done = True
         # Not `cursor.description`, which describes each column anew.
         return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
@@ -53,7 +54,7 @@ def fetch[Row](rows: QuerySet[Any, Row]) -> list[Row]:
     """The rows of a queryset by a prepared statement: the ORM writes the text, PostgreSQL plans it once a connection,
     not each time. For reads that many pages repeat; the text must not depend on what is asked for (no IN)."""
     connection.ensure_connection()
-    raw: Any = _raw()
+    raw: Any = _raw(connection)
     factory = raw.cursor_factory
     raw.cursor_factory = ServerBindingCursor
     try:
@@ -62,8 +63,8 @@ def fetch[Row](rows: QuerySet[Any, Row]) -> list[Row]:
         raw.cursor_factory = factory
 
 
-def _raw() -> psycopg.Connection[Any]:
-    raw: psycopg.Connection[Any] = connection.connection
+def _raw(link: Any) -> psycopg.Connection[Any]:
+    raw: psycopg.Connection[Any] = link.connection
     if raw not in _ready:
         raw.prepare_threshold = 0
         wire.register(raw.adapters)

@@ -282,13 +282,13 @@ class TestTheSameMessage:
         assert app.ask("c-1", message="m-2")["answered_by"] == "inbox"
 
 
-def test_a_question_costs_three_statements(app: Application, account: Account) -> None:
+def test_a_question_costs_two_statements(app: Application, account: Account) -> None:
     # The sandbox clock reads the account; a real account's does not.
     Account.objects.filter(pk=account.pk).update(is_sandbox=False, sandbox_now=None)
     app.starts("warm up: the running period is opened")
     with CaptureQueriesContext(connection) as statements:
         app.starts("c-1")
-    assert len(statements) == 3  # key and workspace, facts, answer
+    assert len(statements) == 2  # key, workspace and facts; the answer
 
 
 @pytest.mark.django_db(transaction=True)

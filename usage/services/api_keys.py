@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -118,6 +119,49 @@ SELECT k.id, k.account_id, k.name, k.secret_hash, k.scopes, k.expires_at, k.revo
   LEFT JOIN usage_account a ON a.id = w.account_id
  WHERE k.prefix = %s
 """
+
+
+# What `authenticate_for` judges, as the first part of a statement that then does the call's work: one trip to the
+# database where there were two. No row: refused, or out of the ordinary, and `authenticate_for` tells which.
+# MATERIALIZED, because nothing of the work may begin before the key is judged.
+ADMITTED = """
+WITH admitted AS MATERIALIZED (
+    SELECT w.account_id AS account, w.id AS workspace
+      FROM usage_apikey k
+      JOIN usage_workspace w ON w.key = %(workspace_key)s AND (k.account_id IS NULL OR w.account_id = k.account_id)
+      JOIN usage_account a ON a.id = w.account_id AND NOT a.is_sandbox
+     WHERE k.prefix = %(prefix)s AND k.secret_hash = %(secret_hash)s AND k.scopes @> %(scopes)s::varchar[]
+       AND (k.revoked_at IS NULL OR k.revoked_at > %(now)s) AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
+       AND k.last_used_on = (%(now)s AT TIME ZONE 'UTC')::date
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who asks for which workspace, demanding which scopes, at which instant: what `ADMITTED` judges."""
+
+    prefix: str
+    secret_hash: bytes
+    workspace_key: str
+    scopes: str
+    now: datetime
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of `ADMITTED`, to which a statement adds its own."""
+        return {
+            "prefix": self.prefix,
+            "secret_hash": self.secret_hash,
+            "workspace_key": self.workspace_key,
+            "scopes": self.scopes,
+            "now": self.now,
+        }
+
+
+def admission(header: str | None, workspace_key: str, *scopes: str, now: datetime) -> Admission:
+    """A bearer header's question for a workspace, not judged yet. Raises Unauthorized when there is no key in it."""
+    prefix, secret = _parts(header)
+    return Admission(prefix, _hash(secret), workspace_key, f"{{{','.join(scopes)}}}", now)
 
 
 def authenticate(header: str | None, now: datetime) -> Caller:

@@ -21,15 +21,22 @@ from usage.errors import AccountEnded, Conflict, InvalidInput, NotFound
 from usage.events import event_key
 from usage.faultpoints import reach
 from usage.rounding import shown_quantity
+from usage.services.api_keys import ADMITTED, Admission
 from usage.services.locks import lock_number
 from usage.services.periods import open_period
 from usage.signals import totals_passed_level
-from usage.sql import prepared
+from usage.sql import Parameters, prepared
 
 CONSUME_SOURCE: Final = "headroom:consume"
 RESERVATION_SOURCE: Final = "headroom:reservation"
 
 _TAKE: Final = "SELECT * FROM headroom_take(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_TAKE_AT_ONCE: Final = f"""{ADMITTED}
+SELECT t.* FROM admitted CROSS JOIN LATERAL headroom_take(
+    admitted.account, admitted.workspace, %(metric)s, %(quantity)s, %(source)s, %(id)s, %(key)s, %(now)s, NULL,
+    %(may_pass)s, %(locks)s) AS t
+"""  # noqa: S608 - made of constants
+_ORDINARY: Final = frozenset({"granted", "limit_reached", "duplicate"})
 _SETTLE: Final = "SELECT * FROM headroom_settle(%s, %s, %s, %s, %s, %s, %s, %s)"
 # Losing a race for one id, opening the period and passing a level each cost one more call.
 _CALLS: Final = 5
@@ -114,6 +121,29 @@ def consume(
     return Grant(**_grant_fields(answer))
 
 
+def consume_at_once(*, admission: Admission, metric_key: str, quantity: Decimal, consume_id: str) -> Grant | None:
+    """The caller's admission and `consume` in one statement, at the instant of the admission. None: nothing was
+    counted, because the call is refused or out of the ordinary; ask `authenticate_for`, then `consume`."""
+    reach("consume.before_count")
+    arguments = admission.parameters() | {
+        "metric": metric_key,
+        "quantity": quantity,
+        "source": CONSUME_SOURCE,
+        "id": consume_id,
+        "key": event_key(CONSUME_SOURCE, consume_id),
+        "may_pass": not settings.LIVE_EVALUATION,
+        "locks": lock_number(0),
+    }
+    try:
+        answers = _ask(_TAKE_AT_ONCE, arguments)
+    except IntegrityError:  # lost a race for this id
+        return None
+    if not answers or answers[0].outcome not in _ORDINARY:
+        return None
+    reach("consume.after_commit")
+    return Grant(**_grant_fields(answers[0]))
+
+
 def reserve(
     *,
     account_id: int,
@@ -153,7 +183,7 @@ def settle(*, account_id: int, workspace_id: int, reservation_id: str, quantity:
 
     def call(may_pass: bool) -> _Answer:
         arguments = [account_id, workspace_id, quantity, RESERVATION_SOURCE, key, now]
-        return _ask(_SETTLE, [*arguments, may_pass, lock_number(0)])
+        return _ask(_SETTLE, [*arguments, may_pass, lock_number(0)])[0]
 
     answer = _counted(call, account_id=account_id, now=now)
     match answer.outcome:
@@ -193,7 +223,7 @@ def _take(
 
     def call(may_pass: bool) -> _Answer:
         arguments = [account_id, workspace_id, metric_key, quantity, source, sent_id, key, now]
-        return _ask(_TAKE, [*arguments, keep_for, may_pass, lock_number(0)])
+        return _ask(_TAKE, [*arguments, keep_for, may_pass, lock_number(0)])[0]
 
     answer = _counted(call, account_id=account_id, now=now)
     match answer.outcome:
@@ -243,11 +273,11 @@ def _tell(answer: _Answer, account_id: int) -> None:
         totals_passed_level.send(sender=None, account_id=account_id)
 
 
-def _ask(query: str, arguments: list[Any]) -> _Answer:
+def _ask(query: str, arguments: Parameters) -> list[_Answer]:
     # Inside a caller's transaction a lost race must not spoil it; outside, the one statement is the transaction.
     around: AbstractContextManager[Any] = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with around:
-        return _Answer._make(prepared(query, arguments)[0])
+        return [_Answer._make(row) for row in prepared(query, arguments)]
 
 
 def _grant_fields(answer: _Answer) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from usage.sql import prepared
 
 MAX_AHEAD: Final = timedelta(minutes=5)
 TRIES: Final = 4  # the first and three repetitions
-_REPEATABLE: Final = {"40P01", "40001"}  # deadlock, serialization failure
+REPEATABLE: Final = {"40P01", "40001"}  # deadlock, serialization failure
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -78,7 +78,7 @@ def ingest(*, account_id: int, events: Sequence[ParsedEvent], clock: Clock) -> I
             return result
         except OperationalError as error:
             state = getattr(error.__cause__, "sqlstate", None)
-            if state not in _REPEATABLE or attempt == TRIES or connection.in_atomic_block:
+            if state not in REPEATABLE or attempt == TRIES or connection.in_atomic_block:
                 raise
     raise AssertionError("unreachable")
 
