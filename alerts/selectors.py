@@ -15,7 +15,7 @@ from alerts.models.messages import WebhookEndpoint
 from billing.models import BillingContact, PeriodTerms
 from billing.selectors.terms import terms_for
 from usage.formats import day_and_month, local_day
-from usage.models import Account, AuditEntry, Metric, Period, UsageLimit, UsageTotal, User, Workspace
+from usage.models import Account, Metric, Period, UsageLimit, UsageTotal, User, Workspace
 from usage.rounding import format_quantity, shown_quantity
 from usage.services.periods import next_period_of, open_period
 from usage.sql import prepared
@@ -260,7 +260,6 @@ class DrawerState:
     limit_state: LimitState | None
     contacts: list[BillingContact]
     endpoints: int
-    last_changed: AuditEntry | None
     support_email: str
 
     @property
@@ -279,9 +278,6 @@ def drawer_state(*, workspace: Workspace, metric: Metric, now: datetime) -> Draw
         for total in UsageTotal.objects.filter(account=account, metric=metric, period=period.starts_at)
     }
     terms = terms_for(account=account, period_start=period.starts_at).get(metric.pk)
-    changes = AuditEntry.objects.filter(
-        workspace=workspace, subject=metric.key, action__in=["alert.changed", "limit.changed"]
-    )
     return DrawerState(
         workspace=workspace,
         metric=metric,
@@ -303,7 +299,6 @@ def drawer_state(*, workspace: Workspace, metric: Metric, now: datetime) -> Draw
         limit_state=limit_state_of(workspace=workspace, metric=metric),
         contacts=list(account.billing_contacts.order_by("id")),
         endpoints=WebhookEndpoint.objects.filter(account=account, is_on=True).count(),
-        last_changed=changes.order_by("-at", "-id").first(),
         support_email=settings.SUPPORT_EMAIL,
     )
 

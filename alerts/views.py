@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from alerts.errors import LimitBelowIncluded
 from alerts.forms import DrawerForm, read_number
 from alerts.models import Notification
 from alerts.selectors import AlertSetting, DrawerState, LimitSetting, State, drawer_state, notifications_of
+from alerts.selectors_changes import Setting, SettingRecord, records_of
 from alerts.services.limits import (
     NEXT_PERIOD,
     NOW,
@@ -143,10 +145,28 @@ def _context(request: HttpRequest, state: DrawerState, form: DrawerForm) -> dict
             for contact in state.contacts
         ],
         "told": _told(state),
+        "records": _records(state, now=clock_of(workspace.account)()),
         "zone": zone,
         "starts_on": local_day(state.next_starts_at, zone),
         "is_telephony": metric.key == "voice_resolutions",
     }
+
+
+def _records(state: DrawerState, *, now: datetime) -> list[SettingRecord]:
+    """Since when the alert, the limit and the plan alerts are what they are, and who made them so."""
+    alert, limit = state.alert.in_force, state.limit.in_force
+    held = [
+        Setting("alert.changed", f"Alert at {number(alert.threshold)}", alert.from_period)
+        if alert is not None and alert.threshold is not None
+        else Setting("alert.changed", "No alert"),
+        Setting("limit.changed", f"Limit of {number(limit.limit)}", limit.from_period)
+        if limit is not None and limit.limit is not None
+        else Setting("limit.changed", "No limit"),
+        Setting("plan_alert.changed", f"Plan alerts {'on' if state.plan_alert else 'off'}"),
+    ]
+    return records_of(
+        account=state.workspace.account, workspace=state.workspace, subject=state.metric.key, settings=held, now=now
+    )
 
 
 def _told(state: DrawerState) -> list[Notification]:

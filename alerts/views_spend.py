@@ -11,7 +11,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from alerts.forms import read_amount
+from alerts.models import Notification
 from alerts.selectors import AlertSetting, State, spend_alert_of
+from alerts.selectors_changes import Setting, records_of
 from alerts.services.alerts import set_spend_alert
 from billing.money import plain_money
 from billing.selectors import charges_so_far
@@ -72,7 +74,12 @@ def _context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
     now = clock_of(account)()
     period = open_period(account_id=account.pk, at=now)
     state = spend_alert_of(account=account, period=period.starts_at)
-    shown = state.scheduled or state.in_force
+    shown, held = state.scheduled or state.in_force, state.in_force
+    what = "No spend alert"
+    if held is not None and held.threshold is not None:
+        what = f"Spend alert at {money(held.threshold, account.currency)}"
+    setting = Setting("spend_alert.changed", what, held.from_period if held else None)
+    told = Notification.objects.filter(account=account, kind=Notification.Kind.SPEND_ALERT, period=period.starts_at)
     return shell_context(request, workspace, "billing") | {
         "state": state,
         "form": {
@@ -82,6 +89,8 @@ def _context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
             "errors": [],
         },
         "so_far": charges_so_far(account=account, period=period, now=now).so_far,
+        "told": told.order_by("-at", "-id"),
+        "records": records_of(account=account, workspace=None, subject="spend", settings=[setting], now=now),
         "zone": period.zone,
         "starts_on": local_day(next_period_of(period)[0], period.zone),
         "action": reverse("spend_alert", args=[workspace.key]),

@@ -201,7 +201,9 @@ class TestTheSpendAlert:
         answer = browser(htmx=True).post(SPEND, {"alert_on": "on", "threshold": "40"})
         assert toast(answer) == "Saved. The spend alert at $40.00 starts on 1 Jul 2026."
         assert "From 1 Jul $40.00" in read(browser().get(PAGE))
-        assert "is scheduled: it takes effect on 1 Jul 2026" in read(browser().get(SPEND))
+        words = read(browser().get(SPEND))
+        assert "is scheduled: it takes effect on 1 Jul 2026" in words
+        assert "No spend alert. Last changed by Ada on " in words
 
     @pytest.mark.parametrize("typed", ["", "abc", "0", "-5", "1.005", "NaN", "Infinity", "1e5", "9" * 30, "1,00"])
     def test_an_impossible_amount_is_refused_in_place(self, typed: str) -> None:

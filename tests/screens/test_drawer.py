@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,8 @@ from billing.services.contacts import remove_contact
 from tests import factories
 from tests.alerts.conversations import limit
 from tests.screens.pages import NOON, at, browser, contract, make_company, read, stand_at
+from usage.clocks import system_clock
+from usage.formats import local_day, short_date
 from usage.models import AuditEntry, UsageLimit, UsageTotal
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +94,26 @@ class TestItsWords:
         assert "Last changed by Cleo on " in words
         assert "Told in this period" in words
         assert "15 Jun" in words
+
+    def test_says_for_each_setting_since_when_it_holds_and_who_changed_it(self) -> None:
+        account = make_company()
+        assert save("cleo@example.com", alert_on="on", threshold="25").status_code == 204
+        assert save(alert_on="on", threshold="25", limit_on="on", limit="40", when="now").status_code == 204
+        said = read(browser().get(DRAWER))
+        # The clock of this account stands before the trail's: all it can say is the period.
+        assert "Alert at 25, in force since 1 Jun 2026. Last changed by Cleo on " in said
+        assert "Limit of 40, in force since 1 Jun 2026. Last changed by Ada on " in said
+        assert "Plan alerts" not in said.partition("Told in this period")[2]
+        stand_at(account, system_clock() + timedelta(minutes=1))
+        assert save(alert_on="on", threshold="30", limit_on="on", limit="40").status_code == 204
+        today = short_date(local_day(system_clock(), "UTC"))
+        assert f"Alert at 30, in force since {today}. Last changed by Ada on {today}." in read(browser().get(DRAWER))
+
+    def test_a_setting_that_is_off_says_so(self) -> None:
+        make_company()
+        assert save("cleo@example.com", alert_on="on", threshold="25").status_code == 204
+        assert save().status_code == 204
+        assert "No alert. Last changed by Ada on " in read(browser().get(DRAWER))
 
     def test_a_part_is_a_fragment_and_a_page_is_whole(self) -> None:
         make_company()
