@@ -20,6 +20,7 @@ from config.bench.filling import BY, METRICS
 from config.bench.ground import Ground, Sender, query
 from config.bench.load import WrongAnswer, http_request, send_all, send_at_rate
 from config.bench.measure import Row, Sample, alternate, percentile, row, typical
+from config.bench.urls import COUNTED
 from usage.models import Workspace
 
 Requests = Callable[[Sender, int], list[bytes]]  # so many requests of a sender
@@ -33,16 +34,20 @@ def consume(ground: Ground) -> Iterator[Row]:
     """Check and count on many rows, and all clients on one row."""
     each = ground.sizes.calls(2000) // LANES
     hot = ground.senders[0]
-    _send(ground, plain, 12), _send(ground, _consumes, 12)
-    asked, spread, on_one, updated = alternate(
+    query(COUNTED)
+    _send(ground, plain, 12), _send(ground, _counts, 12), _send(ground, _consumes, 12)
+    asked, counted, spread, on_one, updated = alternate(
         ground.sizes.rounds,
         lambda _: _send(ground, plain, each),
+        lambda _: _send(ground, _counts, each),
         lambda _: _send(ground, _consumes, each),
         lambda _: _send(ground, lambda sender, n: [_consume(hot, 0, METRICS[0]) for _ in range(n)], each),
         lambda _: _update_one_row(ground, each),
     )
     floor, cost = typical(asked, lambda s: s.cost), typical(spread, lambda s: s.cost)
     yield row("consume_cpu", "µs/request", cost * 1e6, floor=floor * 1e6, most_ratio=1.3)
+    yield row("consume_cpu_to_commit", "µs/request", cost * 1e6, floor=typical(counted, lambda s: s.cost) * 1e6)
+    yield row("consume_sender_cpu", "µs/request", typical(spread, lambda s: s.sent_with / s.units) * 1e6)
     floor, rate = typical(asked, lambda s: s.rate), typical(spread, lambda s: s.rate)
     yield row("consume_many_rows", "requests/s", rate, floor=floor)
     floor, rate = typical(updated, lambda s: s.rate), typical(on_one, lambda s: s.rate)
@@ -76,7 +81,15 @@ def decisions(ground: Ground) -> Iterator[Row]:
 
 def plain(sender: Sender, how_many: int) -> list[bytes]:
     """The floor: the same key check, then one row."""
-    return [http_request(f"/bench/{sender.workspaces[0][1]}/one-row", b"", key=sender.api_key)] * how_many
+    return [http_request(f"/api/v1/bench/{sender.workspaces[0][1]}/one-row", b"", key=sender.api_key)] * how_many
+
+
+def _counts(sender: Sender, how_many: int) -> list[bytes]:
+    """The floor with a commit: on as many rows as `_consumes` has workspaces."""
+    return [
+        http_request(f"/api/v1/bench/{sender.workspaces[n % len(sender.workspaces)][1]}/count", b"", key=sender.api_key)
+        for n in range(how_many)
+    ]
 
 
 def _consumes(sender: Sender, how_many: int) -> list[bytes]:
@@ -115,7 +128,7 @@ def _send(ground: Ground, requests: Requests, each: int) -> Sample:
     lanes = [requests(ground.senders[lane % len(ground.senders)], each) for lane in range(LANES)]
     with ground.watch_server() as watch:
         answers = send_all(ground.server.port, lanes)
-    return watch.sample(len(answers.bodies))
+    return watch.sample(len(answers.bodies), sent_with=answers.cpu)
 
 
 def _add_workflow(ground: Ground, sender: Sender) -> None:

@@ -16,11 +16,13 @@ _TICK: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One round: `units` done in `seconds`, for which `cpu` seconds of server processes were used (None = unknown)."""
+    """One round: `units` done in `seconds`, for which `cpu` seconds of server processes were used (None = unknown);
+    `sent_with` are the CPU seconds of who sent the requests."""
 
     units: int
     seconds: float
     cpu: float | None = None
+    sent_with: float = 0
 
     @property
     def rate(self) -> float:
@@ -97,8 +99,8 @@ class Watch:
         after = cpu_of(self._pids)
         self._used = None if after is None or self._cpu is None else after - self._cpu
 
-    def sample(self, units: int) -> Sample:
-        return Sample(units, self._seconds, self._used)
+    def sample(self, units: int, *, sent_with: float = 0) -> Sample:
+        return Sample(units, self._seconds, self._used, sent_with)
 
 
 def alternate(rounds: int, *sides: Callable[[int], Sample]) -> list[list[Sample]]:

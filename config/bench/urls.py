@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from usage.api_auth import require_workspace
+from usage.clocks import system_clock
+from usage.services.api_keys import ADMITTED, admission
 from usage.sql import prepared
 
-_ONE_ROW = "SELECT name, created_at FROM usage_workspace WHERE id = %s"
+COUNTED: Final = """
+CREATE TABLE IF NOT EXISTS bench_total (
+    workspace bigint PRIMARY KEY, quantity numeric(30, 6), hard_limit numeric(30, 6));
+CREATE TABLE IF NOT EXISTS bench_event (
+    workspace bigint, key uuid, quantity numeric(30, 6), PRIMARY KEY (workspace, key));
+INSERT INTO bench_total SELECT id, 0, 1000000000 FROM usage_workspace ON CONFLICT DO NOTHING
+"""
+_ONE_ROW: Final = "SELECT name, created_at FROM usage_workspace WHERE id = %s"
+_COUNT: Final = f"""{ADMITTED}, counted AS (
+    UPDATE bench_total t SET quantity = t.quantity + 1
+      FROM admitted WHERE t.workspace = admitted.workspace AND t.quantity + 1 <= t.hard_limit
+    RETURNING t.workspace, t.quantity
+), kept AS (
+    INSERT INTO bench_event SELECT workspace, gen_random_uuid(), 1 FROM counted
+)
+SELECT quantity FROM counted
+"""  # noqa: S608 - made of constants
 
 
 @csrf_exempt
@@ -20,4 +40,17 @@ def one_row(request: HttpRequest, key: str) -> HttpResponse:
     return JsonResponse({"name": name, "created_at": created_at.isoformat()})
 
 
-urlpatterns = [path("bench/<str:key>/one-row", one_row), path("", include("config.urls"))]
+@csrf_exempt
+def count_one(request: HttpRequest, key: str) -> HttpResponse:
+    """A plain view that checks the key, counts one below a limit, keeps an event and commits, all in one statement."""
+    asked = admission(request.META.get("HTTP_AUTHORIZATION"), key, "decide", "ingest", now=system_clock())
+    ((quantity,),) = prepared(_COUNT, asked.parameters())
+    return JsonResponse({"quantity": str(quantity)})
+
+
+urlpatterns = [
+    # Below the API's address, so that they take the API's way through the middleware.
+    path("api/v1/bench/<str:key>/one-row", one_row),
+    path("api/v1/bench/<str:key>/count", count_one),
+    path("", include("config.urls")),
+]
