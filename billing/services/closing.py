@@ -271,6 +271,10 @@ def freeze(pairs: Sequence[tuple[Closing, Draft]]) -> None:
 
 def _draft(closing: Closing, now: datetime, *, has_late: bool) -> tuple[Closing, Draft] | None:
     cut = cut_for(closing.profile, closing.account.last_cut_at, now)
+    ended_at = closing.account.ended_at
+    if ended_at is not None and ended_at <= closing.period.ends_at:
+        # No next invoice could bring what this one leaves out.
+        cut = Cut(at=now, is_behind=False)
     lines = of_period(period_lines(closing, cut), closing.period, cut)
     if has_late and closing.previous_cut is not None:
         lines += adjustments_for(

@@ -13,6 +13,7 @@ from tests.billing.books import (
     JULY,
     JUNE,
     SEPTEMBER,
+    assert_every_line_adds_up,
     at,
     close,
     line,
@@ -21,6 +22,7 @@ from tests.billing.books import (
     unbilled,
 )
 from tests.factories import BY, event, use, workspace
+from usage.models import Account
 from usage.services.accounts import add_workspace
 from usage.services.corrections import amend_event, void_event
 from usage.services.ingest import ingest_sent
@@ -164,6 +166,23 @@ def test_the_previous_system_bills_what_was_received_24_hours_before_and_the_res
     assert (late.quantity, late.amount) == (5, Decimal("2.50"))
     assert (late.previous_cut_at, late.cut_at) == (JULY + HOUR - DAY, AUGUST + HOUR - DAY)
     assert unbilled(account) == {}
+
+
+def test_the_last_invoice_of_the_previous_system_leaves_nothing_for_a_next_one():
+    account = subscribed("starter")
+    profile(account, system="previous")
+    use("conversations", 250)
+    close(account)
+    Account.objects.update(ended_at=AUGUST)
+    account.refresh_from_db()
+    in_july = datetime(2026, 7, 31, 20, tzinfo=UTC)
+    use("conversations", 260, at=in_july, received_at=in_july)
+    use("conversations", 3, at=MID_JUNE, received_at=in_july)
+    invoice = close(account, JULY)
+    assert line(invoice, "conversations", "usage").quantity == 260
+    assert line(invoice, "conversations", "adjustment").quantity == 3
+    assert unbilled(account) == {}
+    assert_every_line_adds_up()
 
 
 def test_seats_of_the_previous_system_are_those_known_24_hours_before():
