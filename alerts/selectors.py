@@ -169,10 +169,21 @@ def notifications_for(*, user: User, workspace: Workspace) -> QuerySet[Notificat
     return notifications_of(workspace=workspace).annotate(is_read=Exists(read))
 
 
+_UNREAD = """
+SELECT count(*)
+  FROM (SELECT FROM alerts_notification n
+         WHERE n.account_id = %(account)s AND (n.workspace_id = %(workspace)s OR n.workspace_id IS NULL)
+           AND NOT EXISTS (SELECT FROM alerts_notificationread r
+                            WHERE r.notification_id = n.id AND r.user_id = %(user)s)
+         LIMIT 100) AS unread
+"""
+
+
 def unread_count(*, user: User, workspace: Workspace) -> int:
     """How many of them the user has not read, up to 100: the bell shows no more."""
-    read = NotificationRead.objects.filter(notification=OuterRef("pk"), user=user)
-    return notifications_of(workspace=workspace).filter(~Exists(read))[:100].count()
+    arguments = {"account": workspace.account_id, "workspace": workspace.pk, "user": user.pk}
+    found: int = prepared(_UNREAD, arguments)[0][0]
+    return found
 
 
 # --- What stands at the top of pages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -28,7 +29,7 @@ from alerts.services.limits import (
     save_drawer,
 )
 from billing.charges import CONTRACTED, INCLUDED, UNLIMITED, MetricTerms
-from billing.selectors import cost_at
+from billing.selectors import CostAt, costs_of
 from config.web import drawer, is_fragment_request, saved
 from usage.access import restricted_page, shell_context, user_of, workspace_page
 from usage.clocks import clock_of
@@ -80,7 +81,9 @@ def usage_price(request: HttpRequest, workspace: Workspace, metric_key: str) -> 
     """The price beside a number, while it is typed (spec 3.8). `?for=` alert or limit, with the number in its field."""
     metric = _metric(metric_key)
     field = "limit" if request.GET.get("for") == "limit" else "threshold"
-    return render(request, "components/price.html", _price(workspace, metric, field, request.GET.get(field, "")))
+    typed = request.GET.get(field, "")
+    context = _price(_costs(workspace, metric), workspace.account.currency, field, typed)
+    return render(request, "components/price.html", context)
 
 
 @require_GET
@@ -115,6 +118,7 @@ def _context(request: HttpRequest, state: DrawerState, form: DrawerForm) -> dict
     may_save = may_alert or (may_limit and metric.supports_limit) or (may_plan and state.has_plan_levels)
     missing = [] if may_alert else [PERMISSIONS["can_manage_alerts"]]
     missing += [PERMISSIONS["can_manage_limits"]] if metric.supports_limit and not may_limit else []
+    costs, currency = _costs(workspace, metric), workspace.account.currency
     zone = state.period.zone
     return shell_context(request, workspace, "usage") | {
         "state": state,
@@ -132,8 +136,8 @@ def _context(request: HttpRequest, state: DrawerState, form: DrawerForm) -> dict
         "missing": missing,
         "included": state.terms.included if state.terms and not state.terms.is_unlimited else None,
         "included_word": "contracted" if state.terms and state.terms.kind == CONTRACTED else "included",
-        "alert_price": _price(workspace, metric, "threshold", form.threshold),
-        "limit_price": _price(workspace, metric, "limit", form.limit) if metric.supports_limit else None,
+        "alert_price": _price(costs, currency, "threshold", form.threshold),
+        "limit_price": _price(costs, currency, "limit", form.limit) if metric.supports_limit else None,
         "price_url": reverse("usage_price", args=[workspace.key, metric.key]),
         "billing_url": f"{reverse('billing', args=[workspace.key])}#billing-contacts",
         "people": [
@@ -175,18 +179,22 @@ def _told(state: DrawerState) -> list[Notification]:
     return list(rows[:TOLD])
 
 
-def _price(workspace: Workspace, metric: Metric, field: str, typed: str) -> dict[str, Any]:
+def _costs(workspace: Workspace, metric: Metric) -> Callable[[Decimal], CostAt]:
+    account = workspace.account
+    return costs_of(account=account, metric=metric, workspace=workspace, now=clock_of(account)())
+
+
+def _price(costs: Callable[[Decimal], CostAt], currency: str, field: str, typed: str) -> dict[str, Any]:
     """The context of components/price.html: the account's charge with the workspace at the typed number."""
     context = {"id": f"{field}-price", "for_id": field, "amount": "", "text": ""}
     try:
         quantity = read_number(typed, at_least=0)
     except ValueError:
         return context
-    account = workspace.account
-    cost = cost_at(account=account, metric=metric, workspace=workspace, quantity=quantity, now=clock_of(account)())
+    cost = costs(quantity)
     if cost.terms is None:
         return context | {"text": "Not part of your plan: nothing is charged"}
-    amount = money(cost.additional, account.currency)
+    amount = money(cost.additional, currency)
     has_floor = cost.terms.kind in (CONTRACTED, INCLUDED)
     return context | {
         "amount": f"+ {amount}" if has_floor else amount,

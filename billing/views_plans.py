@@ -35,8 +35,8 @@ def plans(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     account = workspace.account
     period = frame_of(account=account, now=clock_of(account)()).period
     offered = offered_plans(account)
-    held = plan_for(account=account, period_start=period.starts_at)
     holdings = holdings_of(account, plans=offered)
+    held = holdings.plan_in(period.starts_at)
     choices = [
         {
             "plan": plan,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from alerts.selectors import notifications_for, unread_count
+from alerts.selectors import notifications_for
 from alerts.selectors_decisions import resolution_rate
 from alerts.selectors_rules import NO_RULES
 from billing.charges import CONTRACTED
 from billing.models import PeriodTerms
-from billing.selectors import charges_so_far
+from billing.selectors.charges import fixed_charges
 from config.cards import Reading, share
 from config.screens_usage import page_meta, read_usage
 from config.web import page_or_partial
@@ -52,7 +52,8 @@ def dashboard(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     """The workspace's dashboard in the running period."""
     reading = read_usage(workspace)
     account, period = workspace.account, reading.frame.period
-    charges = charges_so_far(account=account, period=period, now=reading.now)
+    parts, add_ons = fixed_charges(account=account, period=period)
+    charges = replace(reading.standing, parts=parts, add_ons=add_ons).charges
     user = user_of(request)
     fixed = {"label": "Plan, add-ons, contract and seats", "value": money(charges.fixed, account.currency)}
     overage = {"label": "Overage and pay-as-you-go", "value": money(charges.total_overage, account.currency)}
@@ -67,7 +68,6 @@ def dashboard(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "cost_facts": [fixed, overage, {"label": "Projected total", "value": total, "total": True}],
         "next_invoice": f"{day_and_month(ends)} {ends.year}",
         "notes": list(notifications_for(user=user, workspace=workspace)[:NOTES]),
-        "unread": unread_count(user=user, workspace=workspace),
         "zone": period.zone,
     }
     return page_or_partial(request, "pages/dashboard.html", "live", context)

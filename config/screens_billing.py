@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,8 +14,8 @@ from django.views.decorators.http import require_GET
 
 from alerts.selectors import spend_alert_of
 from billing.charges import CONTRACTED, INCLUDED, PAY_AS_YOU_GO, SEATS, USAGE, ChargeLine, MetricCharge
-from billing.models import Plan, Subscription
-from billing.selectors import Advice, Frame, Standing, advice_for, contacts_of, frame_of, plan_for, usage_of
+from billing.models import Plan
+from billing.selectors import Advice, Frame, Standing, advice_for, contacts_of, frame_of, offered_plans, usage_of
 from billing.selectors.advice import (
     NEAR_INCLUDED,
     OVERAGE_EXCEEDS_DIFFERENCE,
@@ -22,6 +23,7 @@ from billing.selectors.advice import (
     RateChange,
     Reason,
 )
+from billing.selectors.holdings import Holdings, holdings_of
 from config.cards import ESTIMATE, TOO_EARLY
 from config.web import is_fragment_request, page_or_partial
 from usage.access import shell_context, user_of, workspace_page
@@ -60,7 +62,9 @@ def billing(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     until = min(max(now, period.starts_at), period.ends_at)
     standing = usage_of(account=account, period=period, now=until)
     charges = standing.charges
-    plan = plan_for(account=account, period_start=period.starts_at)
+    offered = offered_plans(account)
+    holdings = holdings_of(account, plans=offered)
+    plan = holdings.plan_in(period.starts_at)
     spend = spend_alert_of(account=account, period=period.starts_at)
     contacts = contacts_of(account)
     may_manage = has_flag(
@@ -90,8 +94,8 @@ def billing(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "plan": plan,
         "plan_price": f"{money(plan.price, account.currency)} {INTERVALS[plan.interval]}" if plan else "",
         "plan_facts": _plan_facts(account, frame),
-        "scheduled": _scheduled(account, period, plan),
-        "advice": _advice(account, standing) if plan else None,
+        "scheduled": _scheduled(holdings, period, plan),
+        "advice": _advice(account, standing, offered, holdings) if plan else None,
         "spend": spend,
         "zone": period.zone,
         "contacts": contacts,
@@ -161,14 +165,9 @@ def _plan_facts(account: Account, frame: Frame) -> list[dict[str, str]]:
     return facts
 
 
-def _scheduled(account: Account, period: Period, plan: Plan | None) -> str:
+def _scheduled(holdings: Holdings, period: Period, plan: Plan | None) -> str:
     """What happens to the plan on a later boundary, in a sentence; "" for nothing."""
-    later = (
-        Subscription.objects.filter(account=account, period__gt=period.starts_at)
-        .select_related("plan")
-        .order_by("period", "starts_on")
-        .first()
-    )
+    later = next((row for row in holdings.subscriptions if row.period > period.starts_at), None)
     if later is None:
         return ""
     on = f"{day_and_month(later.starts_on)} {later.starts_on.year}"
@@ -182,9 +181,9 @@ def _scheduled(account: Account, period: Period, plan: Plan | None) -> str:
 # --- Advice ---
 
 
-def _advice(account: Account, standing: Standing) -> dict[str, Any] | None:
+def _advice(account: Account, standing: Standing, offered: Sequence[Plan], holdings: Holdings) -> dict[str, Any] | None:
     """The advice in words (spec 5.12); None when there is none."""
-    advice = advice_for(account=account, now=standing.now, standing=standing)
+    advice = advice_for(account=account, now=standing.now, standing=standing, offered=offered, holdings=holdings)
     if advice is None:
         return None
     currency, zone = account.currency, standing.period.zone

@@ -19,8 +19,9 @@ from config.web import restricted as restricted_answer
 from usage.errors import HeadroomError, NotFound
 from usage.models import User, Workspace
 from usage.permissions import Restricted, has_flag, restricted
-from usage.selectors.access import workspace_for, workspaces_of
+from usage.selectors.access import workspaces_of
 from usage.services.audit import Actor, record
+from usage.sql import fetch
 
 LAST_WORKSPACE = "workspace"  # in the session: where the person comes back to
 
@@ -36,11 +37,12 @@ def workspace_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
     def guarded(request: HttpRequest, workspace_key: str, **rest: Any) -> HttpResponseBase:
         if not isinstance(request.user, User):
             return _to_login(request)
-        try:
-            workspace = workspace_for(request.user, workspace_key)
-        except NotFound as error:
-            raise Http404 from error
-        # The bell and the banner of the same page need not find it again.
+        # Read once: the switcher lists all of them, and the bell and the banner need not find theirs again.
+        mine = fetch(workspaces_of(request.user))
+        workspace = next((each for each in mine if each.key == workspace_key), None)
+        if workspace is None:
+            raise Http404
+        request.workspaces = mine  # type: ignore[attr-defined]
         request.workspace = workspace  # type: ignore[attr-defined]
         if request.session.get(LAST_WORKSPACE) != workspace.key:
             request.session[LAST_WORKSPACE] = workspace.key
@@ -129,7 +131,7 @@ def shell_context(request: HttpRequest, workspace: Workspace, nav: str) -> dict[
         "nav": nav,
         "workspace": workspace,
         "account": workspace.account,
-        "workspaces": list(workspaces_of(request.user)) if isinstance(request.user, User) else [],
+        "workspaces": request.workspaces,  # type: ignore[attr-defined]
         "support_email": settings.SUPPORT_EMAIL,
     }
 

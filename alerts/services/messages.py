@@ -19,7 +19,7 @@ from alerts.models import Notification
 from billing.models import PeriodTerms
 from billing.money import plain_money
 from billing.selectors.holdings import metric_terms
-from usage.formats import local_day, long_date, money, number, period_span, short_date, unit_price
+from usage.formats import figure, local_day, long_date, money, period_span, short_date, unit_price
 from usage.models import Account, AuditEntry, Metric, Period, Workspace
 from usage.rounding import plain_quantity, shown_quantity
 
@@ -208,7 +208,7 @@ def instant(at: datetime) -> str:
 
 def _figures(item: News, metric: Metric) -> dict[str, Any]:
     def shown(value: Decimal | None) -> str:
-        return number(shown_quantity(value or Decimal(0), unit_size=metric.unit_size))
+        return figure(shown_quantity(value or Decimal(0), unit_size=metric.unit_size))
 
     return {"quantity": shown(item.quantity), "threshold": shown(item.threshold), "unit": metric.unit}
 

@@ -5,9 +5,9 @@ from billing.selectors.charges import Standing, charges_so_far, usage_of
 from billing.selectors.contacts import contacts_of
 from billing.selectors.frame import Frame, frame_of
 from billing.selectors.history import history_of
-from billing.selectors.plans import offered_add_ons, offered_plans
+from billing.selectors.plans import offered_plans
 from billing.selectors.preview import ChangePreview, preview_change
-from billing.selectors.prices import CostAt, cost_at
+from billing.selectors.prices import CostAt, cost_at, costs_of
 from billing.selectors.terms import plan_for, terms_by_period, terms_for
 
 __all__ = [
@@ -20,9 +20,9 @@ __all__ = [
     "charges_so_far",
     "contacts_of",
     "cost_at",
+    "costs_of",
     "frame_of",
     "history_of",
-    "offered_add_ons",
     "offered_plans",
     "plan_for",
     "preview_change",

@@ -78,12 +78,20 @@ class Advice:
     tips: tuple[str, ...] = TIPS
 
 
-def advice_for(*, account: Account, now: datetime, standing: Standing | None = None) -> Advice | None:
+def advice_for(
+    *,
+    account: Account,
+    now: datetime,
+    standing: Standing | None = None,
+    offered: Sequence[Plan] | None = None,
+    holdings: Holdings | None = None,
+) -> Advice | None:
     """Advice at `now`, oldest period first, amounts in the account's currency and rounded like lines; None when there
-    is no reason for any, or no plan. `standing` saves reading the running period again (spec 5.12)."""
+    is no reason for any, or no plan (spec 5.12). Who has read the running period's `standing`, the `offered` plans and
+    the `holdings` with their rates saves reading them again."""
     period = standing.period if standing else current_period(account, now)
-    offered = offered_plans(account)
-    holdings = holdings_of(account, plans=offered)
+    offered = offered_plans(account) if offered is None else offered
+    holdings = holdings or holdings_of(account, plans=offered)
     plan = holdings.plan_in(period.starts_at)
     if plan is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -34,6 +35,11 @@ def cost_at(*, account: Account, metric: Metric, workspace: Workspace, quantity:
     """The account's charge for the metric in the running period with `workspace` at `quantity` (display units) and the
     other workspaces at their usage now, rounded as the invoice's line would be (spec 3.8).
     """
+    return costs_of(account=account, metric=metric, workspace=workspace, now=now)(quantity)
+
+
+def costs_of(*, account: Account, metric: Metric, workspace: Workspace, now: datetime) -> Callable[[Decimal], CostAt]:
+    """`cost_at` for any number of quantities, read once."""
     period = current_period(account, now)
     row = terms_for(account=account, period_start=period.starts_at).get(metric.pk)
     used = account_usage(
@@ -44,14 +50,19 @@ def cost_at(*, account: Account, metric: Metric, workspace: Workspace, quantity:
     others = tuple((each, shown_quantity(elsewhere[each.pk], unit_size=metric.unit_size)) for each in names)
     nothing = round_money(0, account.currency)
     if row is None:
-        return CostAt(amount=nothing, additional=nothing, others=others, terms=None)
+        free = CostAt(amount=nothing, additional=nothing, others=others, terms=None)
+        return lambda quantity: free
     terms = metric_terms(row)
-    pool = sum(elsewhere.values(), start=stored_quantity(quantity, unit_size=metric.unit_size))
-    if terms.is_level:
-        additional = terms.seats_amount([pool], 1, account.currency)
-    else:
-        additional = terms.amount(pool, account.currency)
     contracted = ZERO
     if terms.contracted_price is not None and terms.included is not None:
         contracted = round_money(terms.included * terms.contracted_price, account.currency)
-    return CostAt(amount=additional + contracted, additional=additional, others=others, terms=terms)
+
+    def at(quantity: Decimal) -> CostAt:
+        pool = sum(elsewhere.values(), start=stored_quantity(quantity, unit_size=metric.unit_size))
+        if terms.is_level:
+            additional = terms.seats_amount([pool], 1, account.currency)
+        else:
+            additional = terms.amount(pool, account.currency)
+        return CostAt(amount=additional + contracted, additional=additional, others=others, terms=terms)
+
+    return at

@@ -95,7 +95,12 @@ class TestEscaping:
 
     def test_names_in_bars_stay_text(self) -> None:
         bar = charts.usage_bar(parts=[charts.Part(EVIL, Decimal(1))], included=Decimal(2))
-        assert "<b>&" not in render_to_string("components/usage_bar.html", {"bar": bar})
+        assert "<b>&" not in shown("{% usage_bar bar %}", bar=bar)
+
+    def test_names_among_facts_stay_text(self) -> None:
+        html = shown("{% facts rows %}", rows=[{"label": EVIL, "value": EVIL, "note": EVIL}])
+        assert html.count("&lt;b&gt;&amp;&quot;&#x27;") == 3
+        assert "<b>&" not in html
 
     def test_names_on_documents_stay_text(self) -> None:
         document = {

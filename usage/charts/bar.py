@@ -35,7 +35,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class UsageBar:
-    """Geometry and words of templates/components/usage_bar.html."""
+    """Geometry and words of `{% usage_bar %}`."""
 
     sentence: str
     segments: tuple[Segment, ...]

@@ -12,7 +12,6 @@ from usage.charts import placing, words
 from usage.charts.labels import Plan, Point
 from usage.charts.parts import Box, DailyChart, Dot, Tick, Words, bar, day_names, points
 from usage.charts.scale import FULL, Column, Scale, percent, scale_to, text, time_axis
-from usage.formats import short_number
 
 ZERO = Decimal(0)
 DAY = timedelta(days=1)
@@ -214,9 +213,9 @@ def _note(*, has_usage: bool, early: bool) -> list[tuple[str, str]]:
 
 
 def _axis(scale: Scale, day_scale: Scale, *, has_bars: bool) -> tuple[Tick, ...]:
-    ticks = [Tick(text(scale.y(tick) + 400), short_number(tick)) for tick in scale.ticks()]
+    ticks = [Tick(text(scale.y(tick) + 400), scale.words(tick)) for tick in scale.ticks()]
     if has_bars:
-        ticks.append(Tick(text(day_scale.top + 400), short_number(day_scale.top_value)))
+        ticks.append(Tick(text(day_scale.top + 400), day_scale.words(day_scale.top_value)))
     return (*ticks, Tick(text(day_scale.bottom + 400), "0"))
 
 

@@ -109,7 +109,7 @@ def history_chart(
         height=text(bottom + 2600),
         sentence=f"{name} by billing period: {', '.join(told) or 'nothing recorded yet'}"
         + (f"; projected {figure(value)}" if value is not None else ""),
-        axis=tuple(Tick(text(scale.y(tick) + 400), short_number(tick)) for tick in scale.ticks()),
+        axis=tuple(Tick(text(scale.y(tick) + 400), scale.words(tick)) for tick in scale.ticks()),
         grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
         bases=(text(bottom),),
         bars=tuple(bars),

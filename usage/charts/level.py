@@ -9,10 +9,11 @@ from itertools import pairwise
 
 from usage.charts.parts import Box, DailyChart, Hit, Row, Tick, Words, bar, day_names
 from usage.charts.scale import FULL, Column, percent, scale_to, text, time_axis
-from usage.formats import day_and_month, number, short_number, weekday_date
+from usage.formats import day_and_month, number, weekday_date
 
 TOP = 1800
-BOTTOMS = {"wide": 30_400, "split": 28_000, "half": 24_800, "small": 22_800}  # the same heights as counted metrics
+# As high as the cards beside it; alone in a row lower, because one series of bars says little.
+BOTTOMS = {"wide": 18_000, "split": 18_000, "half": 24_800, "small": 22_800}
 
 
 def level_chart(
@@ -50,7 +51,7 @@ def level_chart(
         sentence=f"{name} held each day: {_runs(begun, levels)}.",
         readout_day="" if done or not begun else weekday_date(begun[-1].on),
         readout=f"{number(levels[-1])} {unit}" if levels else "Nothing recorded yet",
-        axis=tuple(Tick(text(scale.y(tick) + 400), short_number(tick)) for tick in scale.ticks()),
+        axis=tuple(Tick(text(scale.y(tick) + 400), scale.words(tick)) for tick in scale.ticks()),
         grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
         bases=(text(bottom),),
         panel=(),

@@ -35,7 +35,9 @@ def projections(ends: Sequence[tuple[str, Point]], plan: Plan, now: int) -> list
     for index, (words, (x, y)) in enumerate(ends):
         if index and abs(y - ends[0][1][1]) < 900:
             continue
-        rows = [(-800, y - 900), (-400, y + 1700), (-800, y - 1700), (-400, y + 2600), (-1400, y + 400)]
+        above, below = [(-800, y - 900), (-800, y - 1700)], [(-400, y + 1700), (-400, y + 2600)]
+        # The lower of two lines is named below it: above it the other one runs.
+        rows = [*(below + above if index else above + below), (-1400, y + 400)]
         places = [Place(x, dx, row, "end") for dx, row in rows]
         found.append(words_at(plan.put(words, places), now=now))
     return found

@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from usage.formats import Figure, local_day
+from usage.formats import Figure, local_day, short_number
 
 FULL = 10_000  # 100 %, in hundredths
 HEADROOM = Decimal("1.06")  # air above the highest line, so that its label fits
@@ -61,6 +61,10 @@ class Scale:
     def ticks(self) -> list[Decimal]:
         count = int(self.top_value / self.step)
         return [self.step * index for index in range(count + 1)]
+
+    def words(self, tick: Decimal) -> str:
+        """All ticks of an axis alike: short from 10 000 at its top on (`10k` above `7.5k`)."""
+        return short_number(tick, from_=1000 if self.top_value >= 10_000 else 10_000)
 
 
 def scale_to(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -15,6 +16,8 @@ from usage import formats
 from usage.icons import ICONS
 
 register = template.Library()
+
+_FACT = ("label", "value", "note", "total")
 
 
 @register.simple_tag
@@ -32,6 +35,24 @@ def icon(name: str, label: str = "") -> SafeString:
     return format_html(
         '<svg class="icon" width="18" height="18" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', path
     )
+
+
+@register.simple_tag
+def facts(rows: Iterable[Mapping[str, object] | object]) -> SafeString:
+    """`{% facts [{label, value, note, total}] %}`: label left, value right, a note beside it; `total` is the sum, bold.
+    Values are formatted already."""
+    parts, words = [], []
+    for row in rows:
+        known = row if isinstance(row, Mapping) else {name: getattr(row, name) for name in _FACT}
+        label, value, note, total = (known.get(name) or "" for name in _FACT)
+        parts.append('<div class="total">' if total else "<div>")
+        parts.append("<dt>{}</dt><dd>{}")
+        words += [label, value]
+        if note:
+            parts.append(' <span class="note">{}</span>')
+            words.append(note)
+        parts.append("</dd></div>")
+    return format_html('<dl class="facts">' + "".join(parts) + "{}</dl>", *words, "")
 
 
 def _decimal(value: object) -> Decimal | None:
