@@ -286,6 +286,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['account', 'from_period'],
+                'verbose_name': 'add-on subscription',
                 'constraints': [models.UniqueConstraint(condition=models.Q(('until_period', None)), fields=('account', 'add_on'), name='add_on_open_once'), models.CheckConstraint(condition=models.Q(('until_period', None), ('until_period__gt', models.F('from_period')), _connector='OR'), name='add_on_not_empty')],
             },
         ),

@@ -44,6 +44,7 @@ class AddOnSubscription(models.Model):
 
     class Meta:
         ordering = ["account", "from_period"]
+        verbose_name = "add-on subscription"
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "add_on"], condition=Q(until_period=None), name="add_on_open_once"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import urllib.request
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.urls import reverse
@@ -47,6 +49,55 @@ def test_its_pages_are_for_everybody_in_light_dark_and_on_a_phone(admin_page: An
     for path in paths:
         assert admin_page.goto(live_server.url + path).status == 200
         check_all_looks(admin_page)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("HEADROOM_EVERY_PAGE"), reason="HEADROOM_EVERY_PAGE=1: some minutes")
+def test_every_page_of_the_admin_is_for_everybody(admin_page: Any, live_server: Any) -> None:
+    """Every list; the first row, its history and deletion; every form to add; every action's question."""
+    build_world()
+    page = admin_page
+    seen: set[str] = set()
+
+    def look(address: str) -> None:
+        path = address.partition("?")[0].partition("#")[0]
+        if path in seen or not path.startswith("/admin/"):
+            return
+        seen.add(path)
+        answer = page.goto(live_server.url + path)
+        if answer.headers["content-type"].startswith("text/html"):
+            assert answer.status == 200, path
+            check_all_looks(page)
+
+    def links(css: str) -> list[str]:
+        found: list[str] = page.eval_on_selector_all(css, "all => all.map((one) => one.getAttribute('href'))")
+        here = page.evaluate("location.pathname")
+        return [urljoin(here, link) for link in found if link]
+
+    look("/admin/")
+    lists = sorted({link for link in links("#content a[href^='/admin/']") if not link.endswith("/add/")})
+    for path in lists:
+        look(path)
+        rows, forms = links("#result_list th a")[:1], links(".object-tools a")
+        actions = page.eval_on_selector_all(
+            "select[name=action] option", "all => all.map((one) => one.value).filter(Boolean)"
+        )
+        for row in rows:
+            look(row)
+            for link in links(".object-tools a, a.deletelink"):
+                look(link)
+        for form in forms:
+            look(form)
+        for action in actions if rows else []:
+            if action == "download_csv":
+                continue
+            page.goto(live_server.url + path)
+            page.locator("input[name=_selected_action]").first.check()
+            page.locator("select[name=action]").first.select_option(action)
+            page.locator(".actions button[name=index]").first.click()
+            page.wait_for_load_state()
+            check_all_looks(page)
+    assert len(seen) > 60
 
 
 def test_a_message_is_seen_as_it_looks(admin_page: Any, live_server: Any) -> None:

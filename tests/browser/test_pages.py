@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_contacts_spend_alert_and_plan_change_without_leaving_the_billing_page(p
     page.get_by_role("heading", name="Professional").wait_for()
 
 
-def test_pages_stand_still_while_they_load(page: Any, live_server: Any) -> None:
+def test_pages_stand_still_while_they_load_and_are_light(page: Any, live_server: Any) -> None:
     account = make_company(workspaces=("atlas", "birch"))
     contract(account, 50)
     factories.use("ai_resolutions", 12)
@@ -98,6 +99,12 @@ def test_pages_stand_still_while_they_load(page: Any, live_server: Any) -> None:
         "window.shift = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries())"
         " window.shift += entry.value; }).observe({ type: 'layout-shift', buffered: true });"
     )
+    # Everything that a first visit loads, compressed as web servers do.
+    loaded: dict[str, int] = {}
+    page.on("response", lambda response: loaded.update({response.url: len(gzip.compress(response.body()))}))
     for path in ("", "usage", "billing", "analytics"):
-        page.goto(f"{live_server.url}/w/atlas/{path}", wait_until="networkidle")
+        url = f"{live_server.url}/w/atlas/{path}"
+        page.goto(url, wait_until="networkidle")
         assert page.evaluate("window.shift") < 0.01, path
+        shared = sum(size for each, size in loaded.items() if "/static/" in each)
+        assert 20_000 < shared + loaded[url] < 60_000, path

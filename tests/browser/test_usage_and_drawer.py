@@ -40,6 +40,26 @@ def test_the_path_of_the_source_works_by_clicking(page: Any, live_server: Any) -
     page.get_by_role("link", name="Set usage alerts and limits").first.wait_for()
 
 
+def test_from_login_to_a_saved_alert_in_five_clicks(page: Any, live_server: Any) -> None:
+    make_company()
+    page.goto(live_server.url)
+    page.get_by_label("E-mail").fill("ada@example.com")
+    page.get_by_label("Password").fill("headroom")
+    clicks = [
+        lambda: page.get_by_role("button", name="Sign in"),
+        lambda: page.get_by_role("link", name="Usage", exact=True),
+        lambda: page.locator("#conversations-set"),
+        lambda: page.get_by_role("switch", name="Alerts"),
+        lambda: page.get_by_role("button", name="Save changes"),
+    ]
+    for number, target in enumerate(clicks, start=1):
+        if number == 5:
+            page.get_by_label("Tell us at").fill("200")
+        target().click()
+    page.get_by_role("status").get_by_text("Saved").wait_for()
+    assert UsageAlert.objects.get().threshold == 200
+
+
 def test_an_alert_by_keyboard_alone(page: Any, live_server: Any) -> None:
     contract(make_company(workspaces=("atlas", "birch")), 400)
     factories.use("ai_resolutions", 92, workspace_key="birch")
