@@ -44,6 +44,8 @@ class Closing:
     uses: list[MetricUse] = field(default_factory=list)
 
 
+# Each account's rows are asked for by themselves (LATERAL, with OFFSET 0 where the planner would join otherwise): a
+# hundred steps into an index cost less than a table that grows with all accounts and their history.
 _PAIRS = "unnest(%(accounts)s::bigint[], %(periods)s::timestamptz[]) AS x(account_id, period)"
 
 _HEADS = f"""
@@ -61,17 +63,23 @@ SELECT x.account_id,
          WHERE w.account_id = x.account_id),
        (SELECT i.cut_at FROM billing_invoice i WHERE i.account_id = x.account_id AND i.reason = 'regular'
          ORDER BY i.period DESC LIMIT 1),
-       EXISTS (SELECT 1 FROM billing_invoice i
-                WHERE i.account_id = x.account_id AND i.period = x.period AND i.reason = 'regular')
+       billed.id IS NOT NULL
   FROM {_PAIRS}
+  LEFT JOIN LATERAL (
+        SELECT i.id FROM billing_invoice i
+         WHERE i.account_id = x.account_id AND i.period = x.period AND i.reason = 'regular' LIMIT 1) AS billed ON true
 """  # noqa: S608 - constants
 
 _TERMS = f"""
-SELECT DISTINCT ON (t.account_id, t.metric_id)
-       t.account_id, t.metric_id, t.is_active, t.included, t.is_unlimited, t.model, t.unit_price, t.tiers::text,
-       t.package_size, t.flat_fee, t.minimum, t.maximum, t.contracted, t.contracted_price
-  FROM {_PAIRS} JOIN billing_periodterms t ON t.account_id = x.account_id AND t.from_period <= x.period
- ORDER BY t.account_id, t.metric_id, t.from_period DESC
+SELECT x.account_id, t.*
+  FROM {_PAIRS}
+ CROSS JOIN LATERAL (
+        SELECT DISTINCT ON (t.metric_id)
+               t.metric_id, t.is_active, t.included, t.is_unlimited, t.model, t.unit_price, t.tiers::text,
+               t.package_size, t.flat_fee, t.minimum, t.maximum, t.contracted, t.contracted_price
+          FROM billing_periodterms t
+         WHERE t.account_id = x.account_id AND t.from_period <= x.period
+         ORDER BY t.metric_id, t.from_period DESC) AS t
 """  # noqa: S608 - constants
 _TERMS_COLUMNS = (
     *("is_active", "included", "is_unlimited", "model", "unit_price", "tiers", "package_size", "flat_fee", "minimum"),
@@ -93,13 +101,11 @@ SELECT s.account_id, 'add_on', s.from_period, NULL, a.id, a.key, a.name, a.price
 """  # noqa: S608 - constants
 
 _TOTALS = f"""
-SELECT x.account_id, w.id, t.metric_id, t.quantity
+SELECT x.account_id, t.workspace_id, t.metric_id, t.quantity
   FROM {_PAIRS}
-  JOIN usage_workspace w ON w.account_id = x.account_id
- CROSS JOIN unnest(%(metrics)s::bigint[]) AS m(id)
-  JOIN usage_usagetotal t
-    ON t.account_id = x.account_id AND t.workspace_id = w.id AND t.metric_id = m.id AND t.period = x.period
- WHERE t.quantity <> 0
+ CROSS JOIN LATERAL (
+        SELECT t.workspace_id, t.metric_id, t.quantity FROM usage_usagetotal t
+         WHERE t.account_id = x.account_id AND t.period = x.period AND t.quantity <> 0 OFFSET 0) AS t
 """  # noqa: S608 - constants
 
 # Reported days of levels: those of the period, and the last one before it, whose closing level is carried in.
@@ -108,17 +114,13 @@ SELECT x.account_id, w.id, m.id, d.period, d.day, d.quantity, d.level
   FROM {_PAIRS}
   JOIN usage_workspace w ON w.account_id = x.account_id
  CROSS JOIN unnest(%(metrics)s::bigint[]) AS m(id)
-  JOIN usage_usageday d
-    ON d.account_id = x.account_id AND d.workspace_id = w.id AND d.metric_id = m.id AND d.period = x.period
-UNION ALL
-SELECT x.account_id, w.id, m.id, d.period, d.day, d.quantity, d.level
-  FROM {_PAIRS}
-  JOIN usage_workspace w ON w.account_id = x.account_id
- CROSS JOIN unnest(%(metrics)s::bigint[]) AS m(id)
  CROSS JOIN LATERAL (
-        SELECT b.period, b.day, b.quantity, b.level FROM usage_usageday b
-         WHERE b.account_id = x.account_id AND b.workspace_id = w.id AND b.metric_id = m.id AND b.period < x.period
-         ORDER BY b.period DESC, b.day DESC LIMIT 1) AS d
+       (SELECT d.period, d.day, d.quantity, d.level FROM usage_usageday d
+         WHERE d.account_id = x.account_id AND d.workspace_id = w.id AND d.metric_id = m.id AND d.period = x.period)
+        UNION ALL
+       (SELECT d.period, d.day, d.quantity, d.level FROM usage_usageday d
+         WHERE d.account_id = x.account_id AND d.workspace_id = w.id AND d.metric_id = m.id AND d.period < x.period
+         ORDER BY d.period DESC, d.day DESC LIMIT 1)) AS d
  ORDER BY 1, 2, 3, 4, 5
 """  # noqa: S608 - constants
 
@@ -140,15 +142,18 @@ SELECT DISTINCT x.account_id
 """
 
 _DAYS = """
-SELECT x.account_id, x.metric_id, json_agg(json_build_array(x.day, x.quantity::text) ORDER BY x.day)::text
-  FROM (SELECT c.account_id, c.metric_id, d.day, trim_scale(round(sum(d.quantity) / c.unit_size, 6)) AS quantity
-          FROM unnest(%(accounts)s::bigint[], %(periods)s::timestamptz[], %(metrics)s::bigint[], %(sizes)s::numeric[])
-               AS c(account_id, period, metric_id, unit_size)
-          JOIN usage_workspace w ON w.account_id = c.account_id
-          JOIN usage_usageday d ON d.account_id = c.account_id AND d.workspace_id = w.id
-               AND d.metric_id = c.metric_id AND d.period = c.period
-         GROUP BY c.account_id, c.metric_id, c.unit_size, d.day) AS x
- GROUP BY x.account_id, x.metric_id
+SELECT c.account_id, c.metric_id, (
+        SELECT json_agg(json_build_array(x.day, x.quantity::text) ORDER BY x.day)::text
+          FROM (SELECT d.day, trim_scale(round(sum(d.quantity) / c.unit_size, 6)) AS quantity
+                  FROM usage_workspace w
+                 CROSS JOIN LATERAL (
+                        SELECT d.day, d.quantity FROM usage_usageday d
+                         WHERE d.account_id = c.account_id AND d.workspace_id = w.id AND d.metric_id = c.metric_id
+                           AND d.period = c.period OFFSET 0) AS d
+                 WHERE w.account_id = c.account_id
+                 GROUP BY d.day) AS x)
+  FROM unnest(%(accounts)s::bigint[], %(periods)s::timestamptz[], %(metrics)s::bigint[], %(sizes)s::numeric[])
+       AS c(account_id, period, metric_id, unit_size)
 """
 
 
@@ -203,7 +208,8 @@ def days_for_charts(
         "metrics": [terms.metric_id for _, terms in wanted],
         "sizes": [Decimal(terms.unit_size) for _, terms in wanted],
     }
-    return {(account_id, metric_id): json.loads(days) for account_id, metric_id, days in _rows(_DAYS, arguments)}
+    rows = _rows(_DAYS, arguments)
+    return {(account_id, metric_id): json.loads(days) for account_id, metric_id, days in rows if days}
 
 
 def _read_terms(found: Mapping[int, Closing], arguments: Mapping[str, Any]) -> None:
@@ -237,8 +243,7 @@ def _read_uses(found: Mapping[int, Closing], arguments: Mapping[str, Any]) -> No
     terms = {row.metric_id: row for closing in found.values() for row in closing.terms}
     levels = [metric_id for metric_id, row in terms.items() if row.is_level]
     totals: dict[tuple[int, int], dict[int, Decimal]] = {}
-    counted = {**arguments, "metrics": [metric_id for metric_id in terms if metric_id not in levels]}
-    for account_id, workspace_id, metric_id, quantity in _rows(_TOTALS, counted):
+    for account_id, workspace_id, metric_id, quantity in _rows(_TOTALS, arguments):
         totals.setdefault((account_id, metric_id), {})[workspace_id] = quantity
     reports: dict[tuple[int, int], dict[int, list[tuple[Any, ...]]]] = {}
     for account_id, workspace_id, metric_id, *day in _rows(_SEATS, {**arguments, "metrics": levels}) if levels else ():

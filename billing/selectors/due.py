@@ -34,7 +34,8 @@ SELECT a.id, next.starts_at, p.ends_at, coalesce(b.grace_hours, 1)
               ORDER BY i.period DESC LIMIT 1),
             least((SELECT min(s.period) FROM billing_subscription s WHERE s.account_id = a.id),
                   (SELECT min(d.from_period) FROM billing_addonsubscription d WHERE d.account_id = a.id),
-                  (SELECT min(c.from_period) FROM billing_contract c WHERE c.account_id = a.id))) AS starts_at) AS next
+                  (SELECT min(c.from_period) FROM billing_contract c WHERE c.account_id = a.id))) AS starts_at
+        OFFSET 0) AS next -- worked out once, not wherever it is named
   LEFT JOIN usage_period p ON p.account_id = a.id AND p.starts_at = next.starts_at
  WHERE next.starts_at IS NOT NULL
    AND (a.ended_at IS NULL OR next.starts_at < a.ended_at)

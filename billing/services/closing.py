@@ -93,31 +93,29 @@ def close_due(*, clock: Clock, by: Actor, until: datetime | None = None) -> Clos
     """Close the due periods of all accounts but sandboxes, a hundred accounts a transaction, as long as there are any
     and `clock` is before `until`. An account that fails is logged and tried again by the next sweep."""
     done = Closed()
-    skipped: set[int] = set()
-    while True:
+    left: list[int] | None = None  # all; then those that were billed, which may have their next period due
+    while left is None or left:
         now = clock()
-        found = [due for due in due_periods(now=now) if due.account_id not in skipped]
         pairs = []
-        for due in found:
+        for due in due_periods(now=now, account_ids=left):
             period = _opened(due, due.period)
             if period is not None and period.ends_at + due.grace <= now:
                 pairs.append((due.account_id, period.starts_at))
-        if not pairs:
-            return done
+        left = []
         for start in range(0, len(pairs), TOGETHER):
             if until is not None and clock() >= until:
                 return done
             together = pairs[start : start + TOGETHER]
             invoices, failed = _close_safely(together, clock=clock, by=by)
+            billed = {invoice.account_id for invoice in invoices}
             done.issued += len(invoices)
             done.failed += len(failed)
-            billed = {invoice.account_id for invoice in invoices}
-            skipped |= failed
+            left += billed
             for account_id, _ in together:
                 if account_id not in billed | failed:
                     # Nothing to bill in its oldest period: its later ones are walked through one by one.
-                    skipped.add(account_id)
                     done.issued += len(close_account(account_id=account_id, clock=clock, by=by))
+    return done
 
 
 def own_clock(account: Account) -> Clock:
