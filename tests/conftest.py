@@ -53,13 +53,19 @@ def page(page: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def smtp_sink(settings: Any) -> Iterator[SmtpSink]:
-    """A real SMTP server that the product's mail goes to during the test."""
+def sink() -> Iterator[SmtpSink]:
+    """A real SMTP server."""
     sink = SmtpSink()
     sink.start()
-    settings.MAILERS = mailers(sink.url, settings.VAR)
     yield sink
     sink.stop()
+
+
+@pytest.fixture
+def smtp_sink(sink: SmtpSink, settings: Any) -> SmtpSink:
+    """A real SMTP server that the product's mail goes to during the test."""
+    settings.MAILERS = mailers(sink.url, settings.VAR)
+    return sink
 
 
 def _create_what_migrations_create() -> None:

@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,14 +73,6 @@ class Client:
             if answer.status_code != 503:
                 self.odd.append(f"{path}: {answer.status_code} {answer.text}")
             self.is_over.wait(0.1)
-
-
-@pytest.fixture
-def sink() -> Iterator[SmtpSink]:
-    sink = SmtpSink()
-    sink.start()
-    yield sink
-    sink.stop()
 
 
 def test_whatever_is_killed_nothing_is_lost_and_nothing_told_twice(tmp_path: Path, sink: SmtpSink) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,14 +24,6 @@ from usage.clocks import system_clock
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 RATE, BATCH, SECONDS = 1000, 100, 4
-
-
-@pytest.fixture
-def sink() -> Iterator[SmtpSink]:
-    sink = SmtpSink()
-    sink.start()
-    yield sink
-    sink.stop()
 
 
 def batches(key: str) -> list[bytes]:

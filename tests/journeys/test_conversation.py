@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -52,14 +51,6 @@ class HelpDesk:
 
     def handovers(self) -> dict[str, int]:
         return {talk: Counter(who for who, _ in said)["handover"] for talk, said in self.answers.items()}
-
-
-@pytest.fixture
-def sink() -> Iterator[SmtpSink]:
-    sink = SmtpSink()
-    sink.start()
-    yield sink
-    sink.stop()
 
 
 def test_whatever_the_network_loses_a_customer_is_handed_over_once(tmp_path: Path, sink: SmtpSink) -> None:

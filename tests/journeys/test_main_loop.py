@@ -5,7 +5,6 @@ SMTP server, Chromium. Usage arrives, the page shows it, an alert leaves, a limi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from io import BytesIO, StringIO
@@ -26,14 +25,6 @@ from tests.smtp import SmtpSink
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 FINANCE = "finance@acme.example"
-
-
-@pytest.fixture
-def sink() -> Iterator[SmtpSink]:
-    sink = SmtpSink()
-    sink.start()
-    yield sink
-    sink.stop()
 
 
 def command(*arguments: str) -> str:
