@@ -23,6 +23,9 @@ from tests.usage.oracle import ANCHOR, ZONE, Oracle, period_of, stored
 from tests.usage.test_consume import broken
 from usage.errors import Conflict, NotFound
 from usage.models import Metric, UsageDay, UsageTotal
+from usage.services import consume as consume_service
+from usage.services import corrections as correction_service
+from usage.services import ingest as ingest_service
 from usage.services.consume import consume, reserve, settle
 from usage.services.corrections import amend_event, void_event
 from usage.services.ingest import ingest_sent
@@ -44,6 +47,10 @@ KEEP_SECONDS = (1, 1800, 86_400)
 heard: Counter[str] = Counter()  # how often each answer was heard: a walk that meets nothing shows nothing
 
 
+class Crash(BaseException):
+    """The process dies here: what it has not committed is gone."""
+
+
 class History:
     """A random walk through one account's life, compared with the model after every step."""
 
@@ -59,6 +66,7 @@ class History:
         self.now = ANCHOR.astimezone(UTC) + timedelta(hours=self.random.randint(0, 24 * 27))
         self.story: list[str] = []
         self.expired = 0
+        self.steps_to_live = 0  # the named step at which the process dies; 0 = it lives
         self.sent: dict[str, list[tuple[Any, ...]]] = {"event": [], "consume": [], "reserve": []}
 
     def walk(self) -> None:
@@ -94,7 +102,7 @@ class History:
             sent.append(event(self.metrics[metric].event_type, id_=id_, **attributes))
             expected.append(self.oracle.ingest("urn:one", id_, place, metric, counted, at, self.now))
         self.tell("send", rows, expected)
-        result = ingest_sent(account_id=self.account.pk, sent=sent, clock=self.clock)
+        result = self.insist(lambda: ingest_sent(account_id=self.account.pk, sent=sent, clock=self.clock))
         assert [row.code for row in result.rejected] == [code for code in expected if code == "id_reused"]
         assert (result.accepted, result.duplicate) == (expected.count("accepted"), expected.count("duplicate"))
 
@@ -246,9 +254,29 @@ class History:
         self.expired = expired
         return news
 
+    def insist(self, act: Callable[[], Any]) -> Any:
+        """Do it. Now and then the process dies before it has committed: nothing of it stands, so it is done again."""
+        if self.random.random() < 0.15:
+            self.steps_to_live = self.random.randint(1, 4)
+            try:
+                return act()
+            except Crash:
+                self.tell("crash", (), ["nothing stands"])
+            finally:
+                self.steps_to_live = 0
+        return act()
+
+    def reach(self, name: str) -> None:
+        """Stands in for the services' named steps (usage.faultpoints)."""
+        if self.steps_to_live and not name.endswith("after_commit"):
+            self.steps_to_live -= 1
+            if not self.steps_to_live:
+                heard[f"crash {name}"] += 1
+                raise Crash
+
     def try_to(self, act: Callable[[], Any]) -> Any:
         try:
-            return act()
+            return self.insist(act)
         except Conflict:
             return "conflict"
         except NotFound:
@@ -257,10 +285,12 @@ class History:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.slow
-def test_every_history_comes_to_what_the_model_says() -> None:
+def test_every_history_comes_to_what_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
     heard.clear()
     for seed in range(SEED, SEED + HISTORIES):
         history = History(seed)
+        for module in (ingest_service, consume_service, correction_service):
+            monkeypatch.setattr(module, "reach", history.reach)
         try:
             history.walk()
         except Exception as error:
@@ -281,5 +311,8 @@ WORTH_HEARING = [
     "consume expired",
     *(f"settle {answer}" for answer in ("settled", "conflict", "unknown")),
     *(f"void {answer}" for answer in ("corrected", "unknown")),
+    *(f"crash ingest.{step}" for step in ("before_lock", "after_lock", "after_insert", "before_commit")),
+    *(f"crash consume.{step}" for step in ("before_count", "after_count", "before_commit")),
+    *(f"crash correction.{step}" for step in ("before_lock", "after_insert", "before_commit")),
     *(f"amend {answer}" for answer in ("corrected", "conflict", "unknown")),
 ]
