@@ -2,6 +2,8 @@
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$ROOT"
+# Many processes are started; without compiled files each would spend two seconds on compiling Django anew.
+unset PYTHONDONTWRITEBYTECODE
 
 say() { echo "$*" >&2; }
 

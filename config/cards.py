@@ -116,7 +116,7 @@ def card_of(reading: Reading, terms: PeriodTerms, *, size: str, drawer_url: str 
     make = _level_parts if is_level else _counted_parts
     chart, bar, facts = make(reading, terms, usage, charge, rules, size=size)
     has_several = len(reading.frame.workspaces) > 1
-    unit = metric.unit if own != 1 else metric.unit_singular
+    unit = metric.unit_of(own)
     tip = (PREVIOUS_TIP if reading.frame.is_previous_system else EXACT_TIP) if metric.agent_name else ""
     return Card(
         key=metric.key,
@@ -216,7 +216,7 @@ def _level_parts(
     if len(reading.frame.workspaces) > 1:
         facts.append(Fact("All workspaces", number(charge.pool_quantity), f"{metric.unit} now"))
     if reading.is_running:
-        held = f"{number(charge.pool_quantity)} {metric.unit if charge.pool_quantity != 1 else metric.unit_singular}"
+        held = f"{number(charge.pool_quantity)} {metric.unit_of(charge.pool_quantity)}"
         facts.append(Fact(f"Cost at {held}", money(charge.overage_amount, currency)))
     else:
         facts.append(Fact("Cost", money(charge.overage_amount, currency)))

@@ -141,7 +141,7 @@ def _fixed(line: ChargeLine, standing: Standing) -> dict[str, str]:
     if line.kind == SEATS and line.metric_id is not None:
         held = standing.charges.metrics[line.metric_id].pool_quantity
         metric: Metric = standing.terms[line.metric_id].metric
-        label = f"{number(held)} {metric.unit if held != 1 else metric.unit_singular}"
+        label = f"{number(held)} {metric.unit_of(held)}"
         note = "(billed by the day, the invoice may differ)"
     return {"label": label, "note": note, "amount": money(line.amount, standing.currency)}
 

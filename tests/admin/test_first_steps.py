@@ -28,6 +28,6 @@ def test_the_checklist_ticks_itself_from_an_empty_database_on(admin_client: Clie
     use(workspace_key="fresh")
     assert done()[7]
     assert (
-        "AI Agent resolutions</strong> in Fresh: 1 resolutions"
+        "AI Agent resolutions</strong> in Fresh: 1 resolution"
         in admin_client.get(reverse("admin:first_steps"), {"account": account.key}).content.decode()
     )

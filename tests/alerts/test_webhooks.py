@@ -51,6 +51,12 @@ class Receiver:
         self.url = f"http://hooks.example:{self.port}/in?from=headroom"
 
 
+@pytest.fixture(autouse=True)
+def present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Receivers refuse what was signed more than five minutes ago, and the tests before these may take longer."""
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
+
+
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     """Reachable as hooks.example; for this test the machine's own address counts as public."""

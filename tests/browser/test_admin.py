@@ -154,9 +154,9 @@ def test_an_operator_gets_from_nothing_to_the_first_event(admin_page: Any, live_
     with urllib.request.urlopen(request) as answer:
         assert json.load(answer)["accepted"] == 1
     # The page hears of it by itself.
-    page.get_by_text("AI Agent resolutions in Atlas: 1 resolutions").wait_for()
+    page.get_by_text("AI Agent resolutions in Atlas: 1 resolution").wait_for()
     assert UsageEvent.objects.filter(account_id=Account.objects.get().pk).count() == 1
     page.reload()
     assert page.get_by_text("8 of 10 done").is_visible()
     page.get_by_role("link", name="Usage page").click()
-    assert page.get_by_role("heading", name="Usage", exact=True).is_visible()
+    page.get_by_role("heading", name="Usage", exact=True).wait_for()

@@ -33,6 +33,7 @@ class Client:
 
     address: str
     key: str
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5))
     is_over: threading.Event = field(default_factory=threading.Event)
     acknowledged: int = 0  # events
     granted: set[str] = field(default_factory=set)
@@ -48,6 +49,7 @@ class Client:
             # A part that was stored before the death of the server is a duplicate now.
             assert answer["accepted"] + answer["duplicate"] == BATCH, answer
             self.acknowledged += BATCH
+            self.is_over.wait(0.02)  # the processes that heal want to run, too
 
     def consume(self) -> None:
         for number in itertools.count():
@@ -62,9 +64,7 @@ class Client:
     def insists(self, method: str, path: str, body: Any = None) -> Any:
         while True:
             try:
-                answer = httpx.request(
-                    method, f"{self.address}/api/v1/{path}", json=body, headers=bearer(self.key), timeout=5
-                )
+                answer = self.http.request(method, f"{self.address}/api/v1/{path}", json=body, headers=bearer(self.key))
             except httpx.HTTPError:
                 self.is_over.wait(0.1)
                 continue

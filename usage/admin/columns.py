@@ -79,7 +79,7 @@ def quantity(path: str, label: str = "", *, stored: bool = True, metric: str = "
         if measured is None:
             return formats.number(value)
         shown = shown_quantity(value, unit_size=measured.unit_size) if stored else value
-        return f"{formats.number(shown)} {measured.unit_singular if shown == 1 else measured.unit}"
+        return f"{formats.number(shown)} {measured.unit_of(shown)}"
 
     return column
 

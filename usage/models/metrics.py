@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.core.validators import MinValueValidator
 from django.db import models
 
@@ -71,3 +73,7 @@ class Metric(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def unit_of(self, quantity: Decimal | int) -> str:
+        """The noun after a quantity in display units: 1 resolution, 2 resolutions."""
+        return self.unit_singular if quantity == 1 else self.unit
