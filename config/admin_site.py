@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
 ORDER = ("usage", "billing", "alerts", "django_q", "auth")
@@ -37,6 +38,13 @@ class HeadroomAdminSite(AdminSite):
             path("usage/correct/", self.admin_view(corrections.correct_event), name="usage_correct"),
         ]
         return [*own, *super().get_urls()]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """The models; whoever opens it on an empty installation is shown where to begin."""
+        from usage.models import Account
+
+        is_new = request.user.has_perm("usage.change_account") and not Account.objects.exists()
+        return super().index(request, {**(extra_context or {}), "is_new": is_new})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The models, and the operator's pages as if they were some."""

@@ -16,18 +16,21 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from alerts.models import Delivery, UsageAlert
-from billing.models import BillingContact, Plan, Subscription
+from billing.models import BillingContact, PeriodTerms, Plan, Subscription
 from usage import formats
 from usage.clocks import system_clock
 from usage.models import Account, ApiKey, Metric, Teammate, UsageTotal, User, Workspace
 from usage.rounding import shown_quantity
 
 SHOWN: Final = 5
+MAILED: Final = (
+    "" if settings.EMAIL_URL else f"No mail server is set (EMAIL_URL): e-mails are files in {settings.VAR}/mail."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do. `links` are (text, address); `is_open` shows more below it in the template."""
+    """One thing to do. `links` are (text, address); with `key` the template shows more below it."""
 
     name: str
     text: str
@@ -42,17 +45,16 @@ def first_steps(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     account = _account(request.GET.get("account", ""))
     workspace = Workspace.objects.filter(account=account).order_by("pk").first() if account else None
-    metric = (
-        Metric.objects.filter(is_active=True, kind=Metric.Kind.COUNT).order_by("-supports_limit", "position").first()
-    )
+    metric = _metric(account)
     arrived = _arrived(account)
-    steps = _steps(account, workspace, request.user, has_usage=bool(arrived))
+    steps = _steps(account, workspace, metric, request.user, has_usage=bool(arrived))
     context = {
         **admin.site.each_context(request),
         "title": "First steps",
         "account": account,
         "accounts": Account.objects.order_by("-pk")[:SHOWN],
         "steps": steps,
+        "next_step": next((step for step in steps if not step.is_done), None),
         "done": sum(step.is_done for step in steps),
         "arrived": arrived,
         "command": _command(workspace, metric) if workspace and metric else "",
@@ -69,16 +71,26 @@ def _account(key: str) -> Account | None:
     return chosen or accounts.first()
 
 
-def _steps(account: Account | None, workspace: Workspace | None, user: User, *, has_usage: bool) -> list[Step]:
+def _metric(account: Account | None) -> Metric | None:
+    """What is counted by the mere arrival of an event, best one that the account has a card for."""
+    simple = Metric.objects.filter(is_active=True, kind=Metric.Kind.COUNT).order_by("-supports_limit", "position")
+    terms = PeriodTerms.objects.filter(account=account, is_active=True)
+    return simple.filter(pk__in=terms.values("metric")).first() or simple.first()
+
+
+def _steps(
+    account: Account | None, workspace: Workspace | None, metric: Metric | None, user: User, *, has_usage: bool
+) -> list[Step]:
     def page(view: str, text: str, **query: Any) -> tuple[str, str]:
         return text, reverse(f"admin:{view}") + (f"?{urlencode(query)}" if query else "")
 
-    at = {"account": account.pk} if account else {}
-    place = {"workspace": workspace.pk, "user": user.pk} if workspace else {}
+    at = {"account": account.pk, "first_steps": account.key} if account else {}
+    place = {"workspace": workspace.pk, "user": user.pk, "first_steps": account.key} if workspace and account else {}
     contacts = BillingContact.objects.filter(account=account)
+    recipients = ", ".join(contacts.order_by("pk").values_list("email", flat=True)[:SHOWN])
     flags = Q(can_manage_alerts=True) | Q(can_manage_limits=True)
     has_alert = UsageAlert.objects.filter(account=account).exists()
-    usage_page = reverse("usage", args=[workspace.key]) if workspace else ""
+    usage_page = reverse("usage", args=[workspace.key]) + f"#{metric.key}" if workspace and metric else ""
     is_member = workspace is not None and Teammate.objects.filter(workspace=workspace, user=user).exists()
     now = system_clock()
     return [
@@ -86,19 +98,20 @@ def _steps(account: Account | None, workspace: Workspace | None, user: User, *, 
             "A metric",
             "What is counted. Those of a support product are here already; their names are free to change.",
             Metric.objects.filter(is_active=True).exists(),
-            (page("usage_metric_changelist", "Metrics"), page("usage_metric_add", "Add a metric")),
+            (page("usage_metric_changelist", "Metrics"), page("usage_metric_add", "Add a metric", first_steps="")),
         ),
         Step(
             "A plan",
-            "What it costs, what it includes of each metric, and what more of it costs.",
+            "What it costs, what it includes of each metric, and what more of it costs. A metric without a rate "
+            "in the plan is counted, but has no card and costs nothing.",
             Plan.objects.filter(is_offered=True, rates__isnull=False).exists(),
-            (page("billing_plan_changelist", "Plans"), page("billing_plan_add", "Add a plan")),
+            (page("billing_plan_changelist", "Plans"), page("billing_plan_add", "Add a plan", first_steps="")),
         ),
         Step(
             "An account",
             "The customer that pays, with its time zone, its first day and at least one workspace.",
             account is not None,
-            (page("usage_account_add", "Add an account"),),
+            (page("usage_account_add", "Add an account", first_steps=""),),
         ),
         Step(
             "Its subscription",
@@ -120,22 +133,24 @@ def _steps(account: Account | None, workspace: Workspace | None, user: User, *, 
         ),
         Step(
             "An API key",
-            "Your product sends usage with it. It is shown once; keep it in HEADROOM_KEY for the next step.",
+            "Your product sends usage with it. It is shown once, with the line that keeps it for the next step.",
             ApiKey.objects.filter(Q(account=account) | Q(account=None), scopes__contains=["ingest"], revoked_at=None)
             .exclude(expires_at__lte=now)
             .exists(),
             (page("usage_apikey_add", "Create a key", **at, name="first steps", scopes="ingest"),),
         ),
-        Step("The first event", "Paste this into a terminal.", has_usage, key="send"),
+        Step("The first event", "Paste this into the terminal that has the key.", has_usage, key="send"),
         Step(
             "A usage alert",
-            "Set a threshold on the workspace's usage page.",
+            f"On the workspace's usage page, at {metric.name if metric else 'the metric'}: choose Set usage alerts, "
+            "switch Alerts on, enter a number above what has arrived so far, save.",
             has_alert,
             _usage_links(usage_page, is_member),
         ),
         Step(
             "The first message",
-            "Send more events until the threshold is reached.",
+            f"Paste the command again until the number is reached. {recipients or 'The billing contact'} is told "
+            f"within seconds. {MAILED}",
             account is not None and Delivery.objects.filter(account=account).exists(),
             (
                 page(
@@ -182,7 +197,7 @@ def _command(workspace: Workspace, metric: Metric) -> str:
         f"curl -sS {settings.BASE_URL}/api/v1/events \\\n"
         '  -H "Authorization: Bearer $HEADROOM_KEY" \\\n'
         '  -H "Content-Type: application/cloudevents+json" \\\n'
-        '  -d \'{"specversion": "1.0", "id": "\'"$(date +%s)"\'", "source": "first-steps",'
+        '  -d \'{"specversion": "1.0", "id": "\'"$(date +%s%N)"\'", "source": "first-steps",'
         f' "type": "{metric.event_type}", "subject": "{workspace.key}"{data}}}\''
     )
 

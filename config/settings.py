@@ -156,7 +156,8 @@ WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ["jpg", "jpeg", "png", "gif", "webp", "zip", "gz", "woff", "woff2", "map"]
 
 # --- E-mail (spec 10.6) ---
-MAILERS = mailers(env("EMAIL_URL", default=""), VAR)
+EMAIL_URL = env("EMAIL_URL", default="")
+MAILERS = mailers(EMAIL_URL, VAR)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("FROM_EMAIL", default="Headroom <headroom@headroom.example>")
 SUPPORT_EMAIL = env("SUPPORT_EMAIL", default="support@headroom.example")
 

@@ -149,6 +149,12 @@ def announce(port: int) -> None:
     lines = ["", f"Headroom runs at {address}", ""]
     if os.environ.get("HEADROOM_DEMO", "1") != "0":
         lines += ["Demo logins, password “headroom”:", *(f"  {email:<20} {what}" for email, what in LOGINS), ""]
+    else:
+        lines += [
+            f"Begin at {address}/admin/first-steps/",
+            "  its first login: .venv/bin/python manage.py createsuperuser",
+            "",
+        ]
     print("\n".join([*lines, "Ctrl-C stops everything."]), flush=True)
 
 

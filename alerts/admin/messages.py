@@ -21,7 +21,7 @@ from alerts.services.webhooks import TYPES, add_endpoint, rotate_secret
 from usage import formats
 from usage.admin.actions import ActionForm, confirmed
 from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ServiceAdmin, ServiceForm, actor_of
-from usage.admin.columns import EMPTY, chosen, in_a_row, link, linked, list_link, structure
+from usage.admin.columns import EMPTY, chosen, first_day, in_a_row, link, linked, list_link, structure
 from usage.clocks import system_clock
 from usage.rounding import shown_quantity
 from usage.services.audit import Actor
@@ -47,7 +47,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         linked("metric"),
         "level",
         "amounts",
-        "period",
+        first_day("period", "billing period from"),
         "sent",
         "dedupe",
     )

@@ -10,8 +10,11 @@ from alerts.models import Firing, LimitState, PlanAlertSwitch, SpendAlert, Usage
 from usage import formats
 from usage.admin import registry
 from usage.admin.base import ReadOnlyAdmin
-from usage.admin.columns import chosen, linked, list_link, money, quantity
+from usage.admin.columns import chosen, first_day, linked, list_link, money, quantity
 from usage.rounding import shown_quantity
+
+FROM = first_day("from_period")
+PERIOD = first_day("period", "billing period from")
 
 registry.ACCOUNT.lists += [
     ("Usage alerts", "alerts_usagealert"),
@@ -38,13 +41,13 @@ class UsageAlertAdmin(ReadOnlyAdmin):
         linked("workspace"),
         linked("account"),
         "metric",
-        "from_period",
+        FROM,
         quantity("threshold"),
         "also_50_80",
         quantity("baseline"),
         "history",
     )
-    list_display_links = ("from_period",)
+    list_display_links = (FROM,)
     list_filter = (
         "metric",
         "also_50_80",
@@ -59,7 +62,7 @@ class UsageAlertAdmin(ReadOnlyAdmin):
         linked("account"),
         linked("workspace"),
         linked("metric"),
-        "from_period",
+        FROM,
         quantity("threshold"),
         "also_50_80",
         quantity("baseline"),
@@ -75,7 +78,7 @@ class UsageAlertAdmin(ReadOnlyAdmin):
 class PlanAlertSwitchAdmin(ReadOnlyAdmin):
     """Where 80, 90 and 100 % of the included amount were switched off or on again; no row = on."""
 
-    list_display = (linked("account"), "metric", "is_on", "period")
+    list_display = (linked("account"), "metric", "is_on", PERIOD)
     list_display_links = ("metric",)
     list_filter = ("metric", "is_on", chosen("account"))
     list_select_related = ("account", "metric")
@@ -88,12 +91,12 @@ class SpendAlertAdmin(ReadOnlyAdmin):
 
     list_display = (
         linked("account"),
-        "from_period",
+        FROM,
         money("threshold", currency="account.currency"),
         "also_50_80",
         money("baseline", currency="account.currency"),
     )
-    list_display_links = ("from_period",)
+    list_display_links = (FROM,)
     list_filter = (("threshold", admin.EmptyFieldListFilter), chosen("account"))
     list_select_related = ("account",)
     search_fields = ("account__key", "account__name")
@@ -127,7 +130,7 @@ class FiringAdmin(ReadOnlyAdmin):
         _reached("quantity"),
         linked("workspace"),
         linked("account"),
-        "period",
+        PERIOD,
     )
     list_filter = ("rule", "level", "metric", "fired_at", chosen("account"), chosen("workspace"))
     list_select_related = ("workspace", "account", "metric")
@@ -140,7 +143,7 @@ class FiringAdmin(ReadOnlyAdmin):
         linked("account"),
         linked("workspace"),
         linked("metric"),
-        "period",
+        PERIOD,
         _reached("threshold"),
         _reached("quantity"),
         _reached("baseline"),
@@ -169,4 +172,4 @@ class LimitStateAdmin(ReadOnlyAdmin):
     list_filter = ("is_reached", "metric", chosen("account"), chosen("workspace"))
     list_select_related = ("workspace", "account", "metric")
     search_fields = ("workspace__key", "account__key", "metric__key")
-    fields = (*list_display, "period")
+    fields = (*list_display, PERIOD)

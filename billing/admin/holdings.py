@@ -13,13 +13,15 @@ from billing.models import AddOn, AddOnSubscription, Contract, PeriodTerms, Plan
 from billing.services.purchases import add_add_on, set_contract
 from billing.services.subscriptions import start_subscription
 from usage.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm
-from usage.admin.columns import chosen, linked, money, quantity
+from usage.admin.columns import chosen, first_day, linked, money, quantity
 from usage.clocks import clock_of
 from usage.models import Account, Period
 from usage.services.audit import Actor
 from usage.services.periods import next_period_of, open_period
 
 RUNNING, NEXT, FIRST = "running", "next", "first"
+PERIOD = first_day("period", "billing period from")
+FROM, UNTIL = first_day("from_period"), first_day("until_period")
 
 
 def start_of(account: Account, which: str) -> Any:
@@ -68,7 +70,7 @@ class SubscriptionAdmin(ServiceAdmin):
     add_form = SubscriptionForm
     add_fields = ("account", "plan", "begins", "add_ons")
     fields = ("account", "plan", "starts_on", "period", "created_at")
-    list_display = (linked("account"), "plan_or_none", "starts_on", "period", "created_at")
+    list_display = (linked("account"), "plan_or_none", "starts_on", PERIOD, "created_at")
     list_display_links = ("starts_on",)
     list_filter = (chosen("account"), "plan")
     list_select_related = ("account", "plan")
@@ -104,8 +106,8 @@ class AddOnSubscriptionAdmin(ServiceAdmin):
     add_form = AddOnForm
     add_fields = ("account", "add_on")
     fields = ("account", "add_on", "from_period", "until_period")
-    list_display = (linked("account"), "add_on", "from_period", "until_period")
-    list_display_links = ("from_period",)
+    list_display = (linked("account"), "add_on", FROM, UNTIL)
+    list_display_links = (FROM,)
     list_filter = (chosen("account"), "add_on", ("until_period", admin.EmptyFieldListFilter))
     list_select_related = ("account", "add_on")
     search_fields = ("account__key", "account__name", "add_on__key", "add_on__name")
@@ -156,10 +158,10 @@ class ContractAdmin(ServiceAdmin):
         quantity("quantity", stored=False),
         money("unit_price", currency="account.currency", exact=True),
         money("overage_price", currency="account.currency", exact=True),
-        "from_period",
-        "until_period",
+        FROM,
+        UNTIL,
     )
-    list_display_links = ("from_period",)
+    list_display_links = (FROM,)
     fields = list_display
     list_filter = (chosen("account"), "metric", ("until_period", admin.EmptyFieldListFilter))
     list_select_related = ("account", "metric")
@@ -184,7 +186,7 @@ class PeriodTermsAdmin(ReadOnlyAdmin):
     list_display = (
         linked("account"),
         "metric",
-        "from_period",
+        FROM,
         "kind_of_terms",
         quantity("included", stored=False),
         quantity("contracted", stored=False),
@@ -192,7 +194,7 @@ class PeriodTermsAdmin(ReadOnlyAdmin):
         "plan",
         "is_active",
     )
-    list_display_links = ("from_period",)
+    list_display_links = (FROM,)
     list_filter = ("metric", "is_active", "is_unlimited", chosen("account"))
     list_select_related = ("account", "metric", "plan")
     search_fields = ("account__key", "account__name", "metric__key", "metric__name")

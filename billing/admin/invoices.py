@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -22,12 +22,27 @@ from billing.models import (
 )
 from usage import formats
 from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline
-from usage.admin.columns import EMPTY, chosen, in_a_row, link, linked, list_link, money, quantity, structure
+from usage.admin.columns import (
+    EMPTY,
+    chosen,
+    first_day,
+    in_a_row,
+    link,
+    linked,
+    list_link,
+    money,
+    quantity,
+    structure,
+    zones,
+)
 from usage.models import Period
 
 
 def pdf_link(document: InvoiceDocument, text: str) -> Any:
     return format_html('<a href="{}">{}</a>', reverse("admin:billing_invoicedocument_pdf", args=[document.pk]), text)
+
+
+USED = first_day("usage_period", "usage from")
 
 
 class LineInline(ReadOnlyInline):
@@ -40,11 +55,11 @@ class LineInline(ReadOnlyInline):
         quantity("overage", stored=False),
         money("unit_price", currency="invoice.currency", exact=True),
         money("amount", currency="invoice.currency"),
-        "usage_period",
+        USED,
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("invoice", "metric")
+        return super().get_queryset(request).select_related("invoice", "metric").annotate(**zones(self.fields))
 
 
 class DispatchInline(ReadOnlyInline):
@@ -160,7 +175,7 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
         "kind",
         quantity("quantity", stored=False),
         money("amount", currency="invoice.currency"),
-        "usage_period",
+        USED,
         "ledger",
     )
     list_filter = ("kind", "metric", chosen("account"))
@@ -168,7 +183,7 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
     search_fields = ("invoice__number", "account__key", "account__name", "description")
     ordering = ("-invoice__issued_at", "-invoice__sequence", "position")
     fields = (
-        linked("invoice"), linked("account"), "position", "kind", "description", linked("metric"), "usage_period",
+        linked("invoice"), linked("account"), "position", "kind", "description", linked("metric"), USED,
         quantity("quantity", stored=False), quantity("included", stored=False), quantity("overage", stored=False),
         money("unit_price", currency="invoice.currency", exact=True), money("amount", currency="invoice.currency"),
         "previous_cut_at", "cut_at", "ledger", structure("detail"),
@@ -200,7 +215,7 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
     ordering = ("-created_at", "-pk")
     fields = (linked("invoice"), "rendering", "pages", "e_invoice", structure("missing"), "sha256", "created_at", "pdf")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[InvoiceDocument]:
+    def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("content")
 
     def get_urls(self) -> list[URLPattern]:

@@ -9,9 +9,11 @@ from django.contrib import admin
 from billing.models import BilledUsage
 from usage import formats
 from usage.admin.base import ReadOnlyAdmin
-from usage.admin.columns import chosen, linked
+from usage.admin.columns import chosen, first_day, linked
 from usage.models import Metric
 from usage.rounding import shown_quantity
+
+PERIOD = first_day("period", "billing period from")
 
 
 @admin.register(BilledUsage)
@@ -22,12 +24,12 @@ class BilledUsageAdmin(ReadOnlyAdmin):
         linked("account"),
         linked("workspace"),
         "metric",
-        "period",
+        PERIOD,
         "billed",
         linked("line.invoice", "invoice"),
         linked("line"),
     )
-    list_display_links = ("period",)
+    list_display_links = (PERIOD,)
     list_filter = ("metric", chosen("account"), chosen("workspace"))
     list_select_related = ("account", "workspace", "metric", "line__invoice")
     search_fields = ("account__key", "workspace__key", "metric__key", "line__invoice__number")

@@ -109,16 +109,16 @@ def test_a_message_is_seen_as_it_looks(admin_page: Any, live_server: Any) -> Non
 
 def test_an_operator_gets_from_nothing_to_the_first_event(admin_page: Any, live_server: Any) -> None:
     page = admin_page
-    start = live_server.url + reverse("admin:first_steps")
 
     def follow(link: str) -> None:
-        page.goto(start)
         page.get_by_role("link", name=link).click()
 
     def save() -> None:
         page.get_by_role("button", name="Save", exact=True).click()
-        page.wait_for_load_state()
+        page.get_by_role("heading", name="First steps").wait_for()
 
+    page.goto(live_server.url + reverse("admin:index"))
+    page.get_by_role("main").get_by_text("There is no account yet").get_by_role("link", name="First steps").click()
     follow("Add an account")
     page.fill("#id_key", "acme")
     page.fill("#id_name", "Acme")
@@ -137,15 +137,16 @@ def test_an_operator_gets_from_nothing_to_the_first_event(admin_page: Any, live_
     save()
     follow("Create a key")
     assert page.get_by_label("Ingest").is_checked()
-    save()
+    page.get_by_role("button", name="Save", exact=True).click()
     key = page.locator("pre.secret").inner_text()
+    assert page.locator("#line").inner_text() == f"export HEADROOM_KEY={key}"
+    follow("Done: back to the first steps")
 
-    page.goto(start)
     assert page.get_by_text("Waiting for the first event").is_visible()
     command = page.locator("#command").inner_text()
     body = re.search(r"-d '(.*)'$", command, re.DOTALL)
     assert body
-    sent = body[1].replace("'\"$(date +%s)\"'", "first")
+    sent = body[1].replace("'\"$(date +%s%N)\"'", "first")
     request = urllib.request.Request(
         live_server.url + "/api/v1/events",
         data=sent.encode(),
@@ -156,7 +157,6 @@ def test_an_operator_gets_from_nothing_to_the_first_event(admin_page: Any, live_
     # The page hears of it by itself.
     page.get_by_text("AI Agent resolutions in Atlas: 1 resolution").wait_for()
     assert UsageEvent.objects.filter(account_id=Account.objects.get().pk).count() == 1
-    page.reload()
-    assert page.get_by_text("8 of 10 done").is_visible()
+    page.get_by_text("8 of 10 done").wait_for()
     page.get_by_role("link", name="Usage page").click()
     page.get_by_role("heading", name="Usage", exact=True).wait_for()

@@ -106,6 +106,21 @@ def test_an_alert_by_keyboard_alone(page: Any, live_server: Any) -> None:
     assert UsageAlert.objects.get().threshold == 500
 
 
+def test_what_refreshes_itself_leaves_the_reader_where_they_are(page: Any, live_server: Any) -> None:
+    make_company()
+    log_in(page, live_server)
+    page.goto(f"{live_server.url}/w/atlas/usage")
+    page.locator("#ai_resolutions-set").focus()
+    before = page.evaluate("scrollY")
+    assert before > 0
+    with page.expect_response(lambda answer: "/usage" in answer.url and answer.request.method == "GET"):
+        page.evaluate("htmx.trigger('#usage', 'poll')")
+    page.wait_for_function(
+        "document.querySelector('#usage.htmx-request, #usage.htmx-added, #usage.htmx-settling') === null"
+    )
+    assert page.evaluate("scrollY") == before
+
+
 def test_limits_are_scheduled_applied_now_or_refused_in_place(page: Any, live_server: Any) -> None:
     contract(make_company(workspaces=("atlas", "birch")), 50)
     limit(10, workspace="birch")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from zoneinfo import available_timezones
 
 from django import forms
@@ -21,6 +21,8 @@ from usage.errors import InvalidInput
 from usage.models import Account, AccountClock, Period, Workspace
 from usage.services.accounts import add_workspace, change_clock, create_account, end_account
 from usage.services.audit import Actor
+
+KEY_HELP: Final = "Small letters, digits, “-” and “_”; for ever. Events and the API name it."
 
 
 def _zone_choices() -> list[tuple[str, str]]:
@@ -44,6 +46,7 @@ class AccountAddForm(ServiceForm):
     class Meta:
         model = Account
         fields = ("key", "name", "currency", "is_sandbox")
+        help_texts = {"key": KEY_HELP}
 
     def apply(self, by: Actor) -> Account:
         typed = self.cleaned_data
@@ -231,6 +234,7 @@ class WorkspaceAddForm(ServiceForm):
     class Meta:
         model = Workspace
         fields = ("account", "key", "name")
+        help_texts = {"key": KEY_HELP}
 
     def apply(self, by: Actor) -> Workspace:
         typed = self.cleaned_data

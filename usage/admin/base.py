@@ -10,9 +10,13 @@ from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.paginator import Paginator
 from django.db import models, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.http import urlencode
 
+from usage.admin.columns import zones
 from usage.errors import HeadroomError
 from usage.models import Account, AuditEntry, User, Workspace
 from usage.services.audit import Actor, record
@@ -37,6 +41,12 @@ def actor_of(request: HttpRequest) -> Actor:
     if not isinstance(user, User):
         raise TypeError("only people who are logged in act in admin")
     return Actor.of_user(user, how=AuditEntry.How.ADMIN)
+
+
+def back_to_first_steps(request: HttpRequest) -> str:
+    """The checklist's address for the account it was about, when its link led here (`?first_steps=KEY`); else empty."""
+    key = request.GET.get("first_steps")
+    return "" if key is None else f"{reverse('admin:first_steps')}?{urlencode({'account': key})}"
 
 
 class BoundedPaginator(_Paginator):
@@ -71,6 +81,9 @@ class HeadroomAdmin(PlainAdmin):
     formfield_overrides = DECIMALS
     noun = ""
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).annotate(**zones((*self.list_display, *(self.fields or ()))))
+
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Actions need the permission to change the model, also where its rows cannot be edited."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
@@ -80,6 +93,11 @@ class HeadroomAdmin(PlainAdmin):
         if self.list_display_links:
             return self.list_display_links
         return [each for each in list_display if not getattr(each, "is_link", False)][:1]
+
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
+        """Whom the checklist sent here goes back to it."""
+        back = back_to_first_steps(request)
+        return redirect(back) if back else super().response_post_save_add(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         before = type(obj)._default_manager.filter(pk=obj.pk).first() if change else None

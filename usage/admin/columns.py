@@ -11,13 +11,13 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Model
+from django.db.models import Model, OuterRef, Subquery
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 
 from usage import formats
-from usage.models import Metric
+from usage.models import AccountClock, Metric
 from usage.rounding import shown_quantity
 
 # A function of a row. Any, because Django's types know only names in most of the places where it takes functions too.
@@ -95,6 +95,25 @@ def money(path: str, label: str = "", *, currency: str = "currency", exact: bool
         return (formats.unit_price if exact else formats.money)(value, attribute(obj, currency) or "")
 
     return column
+
+
+def first_day(path: str, label: str = "") -> Column:
+    """The local day on which the period at that instant begins; `HeadroomAdmin.get_queryset` brings its zone."""
+
+    @admin.display(description=label or path.replace("_", " "), ordering=path)
+    def column(obj: Any) -> str:
+        at = attribute(obj, path)
+        return formats.short_date(formats.local_day(at, getattr(obj, f"{path}_zone", None) or "UTC")) if at else EMPTY
+
+    column.__name__ = column.period = path  # type: ignore[attr-defined]
+    return column
+
+
+def zones(columns: Iterable[Any]) -> dict[str, Subquery]:
+    """What `first_day` columns need of each row: the zone of the account's clock that held then."""
+    paths = {each.period for each in columns if hasattr(each, "period")}
+    clocks = AccountClock.objects.filter(account=OuterRef("account")).order_by("-starts_at").values("zone")
+    return {f"{path}_zone": Subquery(clocks.filter(starts_at__lte=OuterRef(path))[:1]) for path in paths}
 
 
 def structure(path: str, label: str = "") -> Column:

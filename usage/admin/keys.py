@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from usage.admin.actions import ActionForm, confirmed
-from usage.admin.base import ServiceAdmin, ServiceForm, actor_of
+from usage.admin.base import ServiceAdmin, ServiceForm, actor_of, back_to_first_steps
 from usage.admin.columns import chosen, link
 from usage.clocks import system_clock
 from usage.models import ApiKey
@@ -62,6 +62,7 @@ def shown_once(modeladmin: Any, request: HttpRequest, key: ApiKey, plain: str) -
         "opts": modeladmin.opts,
         "key": key,
         "plain": plain,
+        "back": back_to_first_steps(request),
     }
     response = TemplateResponse(request, "admin/usage/apikey/shown_once.html", context)
     response.headers["Cache-Control"] = "no-store"

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
 from usage.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm
-from usage.admin.columns import chosen, linked, list_link, quantity
+from usage.admin.columns import chosen, first_day, linked, list_link, quantity
 from usage.models import Metric, UsageLimit
 from usage.services.audit import Actor
 from usage.services.metrics import MEANING, has_usage, save_metric
+
+FROM = first_day("from_period")
 
 
 class MetricForm(ServiceForm):
     class Meta:
         model = Metric
         fields = "__all__"
+        help_texts = {
+            "key": "Small letters, digits, “-” and “_”; for ever. The API and exports name it.",
+            "event_type": "The type your product sends, as “conversation.created”.",
+        }
+        widgets = {"filters": forms.Textarea(attrs={"rows": 2, "cols": 40})}
 
     def apply(self, by: Actor) -> Metric:
         return save_metric(metric=self.instance, by=by)
@@ -69,12 +77,12 @@ class UsageLimitAdmin(ReadOnlyAdmin):
         linked("workspace"),
         linked("account"),
         "metric",
-        "from_period",
+        FROM,
         quantity("quantity", "limit"),
         "created_at",
         "history",
     )
-    list_display_links = ("from_period",)
+    list_display_links = (FROM,)
     list_filter = ("metric", chosen("account"), chosen("workspace"))
     list_select_related = ("account", "workspace", "metric")
     search_fields = ("workspace__key", "workspace__name", "account__key", "account__name", "metric__key")
@@ -83,7 +91,7 @@ class UsageLimitAdmin(ReadOnlyAdmin):
         linked("account"),
         linked("workspace"),
         linked("metric"),
-        "from_period",
+        FROM,
         quantity("quantity", "limit"),
         "created_at",
     )
