@@ -152,7 +152,7 @@ def announce(port: int) -> None:
     else:
         lines += [
             f"Begin at {address}/admin/first-steps/",
-            "  its first login: .venv/bin/python manage.py createsuperuser",
+            "  the first login is made by .venv/bin/python manage.py createsuperuser",
             "",
         ]
     print("\n".join([*lines, "Ctrl-C stops everything."]), flush=True)

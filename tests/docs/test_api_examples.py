@@ -17,7 +17,8 @@ from usage.clocks import system_clock
 from usage.selectors import current_period
 
 pytestmark = pytest.mark.django_db(transaction=True)
-TEXT = Path(__file__).parents[2] / "docs" / "api.md"
+ROOT = Path(__file__).parents[2]
+TEXT = ROOT / "docs" / "api.md"
 EXAMPLE = re.compile(r"```(sh|python)\n(.*?)```\s*```json\n(.*?)```", re.DOTALL)
 
 
@@ -41,3 +42,16 @@ def test_the_examples_answer_what_they_say(live_server: Any) -> None:
         done = subprocess.run(run, env=surroundings, capture_output=True, check=True, timeout=30)
         answer = json.loads(done.stdout)
         assert contains(answer, json.loads(said)), (command, answer)
+
+
+def test_the_event_of_the_readme_is_accepted(live_server: Any) -> None:
+    account = make_account("demo", workspaces=("atlas",))
+    block = re.search(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block
+    assignment, command = block[1].strip().split("\n", 1)
+    assert "manage.py create_api_key --account demo --scopes ingest" in assignment
+    command = command.replace("http://localhost:8000", live_server.url)
+    surroundings = {**os.environ, "KEY": make_key(account, "ingest")}
+    done = subprocess.run(["bash", "-c", command], env=surroundings, capture_output=True, check=True, timeout=30)
+    assert json.loads(done.stdout) == {"accepted": 1, "duplicate": 0, "rejected": []}
+    assert "answers `" + done.stdout.decode() + "`" in (ROOT / "README.md").read_text()
