@@ -53,20 +53,48 @@ def test_unknown_methods(key: str) -> None:
     assert problem(response) == (405, "method_not_allowed")
 
 
+def test_head_is_answered_as_get_without_the_body(key: str) -> None:
+    path = "/api/v1/workspaces/atlas/limits/ai_resolutions"
+    got, asked = (Client().generic(method, path, headers=bearer(key)) for method in ("GET", "HEAD"))
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert asked.headers["Content-Length"] == str(len(got.content))
+    assert Client().head("/api/v1/workspaces/nowhere/usage", headers=bearer(key)).status_code == 404
+    assert Client().head("/api/v1/events", headers=bearer(key)).headers["Allow"] == "POST"
+    assert Client().delete(path, headers=bearer(key)).headers["Allow"] == "GET, HEAD, PUT"
+
+
 def test_nul_characters_reach_no_query(key: str) -> None:
     assert problem(Client().get("/api/v1/workspaces/a%00b/usage", headers=bearer(key))) == (404, "not_found")
     assert problem(Client().get("/api/v1/workspaces/atlas/usage?at=%00", headers=bearer(key))) == (400, "bad_request")
 
 
 @pytest.mark.parametrize(
-    "body",
-    ["{", "[1", "NaN", '{"metric": "sms", "metric": "sms"}', '{"id": "\\u0000"}', '{"id": "\\ud800"}', "[" * 9000],
+    ("body", "reason"),
+    [
+        ("{", "not JSON"),
+        ("[1", "not JSON"),
+        ("NaN", "NaN is no number"),
+        ('{"metric": "sms", "metric": "sms"}', "“metric” stands twice"),
+        ('{"id": "\\u0000"}', "id contains a NUL"),
+        ('{"id": "\\ud800"}', "half a surrogate"),
+        ("\ufeff{}", "byte order mark"),
+        ("[" * 9000 + "]" * 9000, "nested deeper"),
+    ],
 )
-def test_bodies_that_cannot_be_read(key: str, body: str) -> None:
+def test_bodies_that_cannot_be_read_are_refused_with_the_reason(key: str, body: str, reason: str) -> None:
     response = Client().post(
         "/api/v1/workspaces/atlas/consume", body, content_type="application/json", headers=bearer(key)
     )
     assert problem(response) == (400, "bad_request")
+    assert reason in response.json()["detail"]
+
+
+def test_an_empty_body_is_named(key: str) -> None:
+    response = Client().post(
+        "/api/v1/workspaces/atlas/consume", "", content_type="application/json", headers=bearer(key)
+    )
+    assert problem(response) == (422, "invalid_input")
+    assert response.json()["detail"] == "The body is empty."
 
 
 def test_a_value_that_is_not_possible_names_its_field(key: str) -> None:
@@ -77,7 +105,9 @@ def test_a_value_that_is_not_possible_names_its_field(key: str) -> None:
         headers=bearer(key),
     )
     assert problem(response)[0] == 422
-    assert response.json()["field"] == "quantity"
+    body = response.json()
+    assert (body["field"], body["detail"]) == ("quantity", "quantity must be greater than 0.")
+    assert body["errors"] == [{"field": "quantity", "detail": "quantity must be greater than 0."}]
 
 
 def test_missing_and_foreign_workspaces_are_answered_alike(key: str) -> None:
