@@ -132,7 +132,7 @@ class MetricRule:
     def matches(self, data: Mapping[str, Any]) -> bool:
         """Whether the event's data has the values that the metric asks for, of the same JSON type."""
         return not self.filters or all(
-            name in data and strict_json.canonical(data[name]) == strict_json.canonical(wanted)
+            name in data and strict_json.canonical(data[name]) == strict_json.canonical(strict_json.exact(wanted))
             for name, wanted in self.filters.items()
         )
 

@@ -97,6 +97,15 @@ def canonical(value: Any) -> str:
     return _encode(value)
 
 
+def exact(value: Any) -> Any:
+    """A value out of the database's JSON, whose fractions Python reads as binary ones, as `parse` reads it."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, dict):
+        return {name: exact(child) for name, child in value.items()}
+    return [exact(child) for child in value] if isinstance(value, list) else value
+
+
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         yield from value.items()

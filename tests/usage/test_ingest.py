@@ -270,18 +270,6 @@ def test_an_impossible_call_is_refused(key: str, data: Any) -> None:
     assert [code for _, code, _ in codes(send(key, event("call.ended", data=data)))] == ["invalid_data"]
 
 
-def test_filters_of_a_metric_choose_by_data(key: str) -> None:
-    Metric.objects.filter(key="sms").update(filters={"direction": "sent"})
-    response = send(
-        key,
-        event("sms.message", data={"direction": "sent"}),
-        event("sms.message", data={"direction": "received"}),
-        event("sms.message"),
-    )
-    assert response.json()["accepted"] == 1
-    assert [(index, code) for index, code, _ in codes(response)] == [(1, "unknown_type"), (2, "unknown_type")]
-
-
 def test_an_inactive_metric_counts_nothing_from_the_next_request_on(key: str) -> None:
     assert send(key, event()).json()["accepted"] == 1
     Metric.objects.filter(key="ai_resolutions").update(is_active=False)

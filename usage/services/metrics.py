@@ -3,6 +3,7 @@ meaning."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.db import connection, transaction
@@ -24,6 +25,7 @@ def save_metric(*, metric: Metric, by: Actor) -> Metric:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('headroom-metrics'))")
     if not isinstance(metric.filters, dict):
         raise InvalidInput('Filters are an object, as {"direction": "sent"}.', field="filters")
+    _check_filters(metric.filters)
     other = overlapping_metric(metric)
     if other is not None:
         raise InvalidInput(f"An event could belong to this metric and to {other.name}.", field="event_type")
@@ -63,7 +65,18 @@ def has_usage(metric: Metric) -> bool:
 
 
 def _same(first: Any, second: Any) -> bool:
-    return strict_json.canonical(first) == strict_json.canonical(second)
+    return strict_json.canonical(strict_json.exact(first)) == strict_json.canonical(strict_json.exact(second))
+
+
+def _check_filters(filters: dict[str, Any]) -> None:
+    """Refuse what no event can carry and no database can hold: NaN, NUL, half characters."""
+    try:
+        value, _ = strict_json.parse(json.dumps(filters))
+    except strict_json.UnreadableJson:
+        raise InvalidInput("Filters hold JSON values only.", field="filters") from None
+    flaw = strict_json.first_flaw(value)
+    if flaw:
+        raise InvalidInput(f"Filters cannot be used: {flaw}.", field="filters")
 
 
 def _as_audited(metric: Metric) -> dict[str, Any]:
