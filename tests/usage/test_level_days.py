@@ -1,13 +1,15 @@
 """Days of seats stay what their reports say, whatever order these arrive in and whatever becomes of them (spec 2.2)."""
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 
 import pytest
+from django.test import Client
 
-from tests.factories import BY, event, make_account, metric, workspace
+from tests.factories import BY, NOON, bearer, event, make_account, make_key, metric, workspace
 from usage.models import Account, UsageDay
 from usage.periods import local_day
 from usage.seats import SeatReport, days_from_reports
@@ -39,6 +41,18 @@ def expected_days(reports: dict[str, SeatReport]) -> list[tuple[str, Decimal, De
 def report(account: Account, sent: list[tuple[str, datetime, int]], received_at: datetime) -> None:
     events = [event("seats.set", id_=name, time=at, data={"value": level}) for name, at, level in sent]
     assert ingest_sent(account_id=account.pk, sent=events, clock=lambda: received_at).accepted == len(sent)
+
+
+def test_of_reports_for_one_moment_the_later_received_wins_although_the_clock_stands_still() -> None:
+    account = make_account(is_sandbox=True)
+    headers = bearer(make_key(account, "ingest"))
+    for number, level in enumerate((5, 3, 7, 2, 9, 1, 6, 4)):
+        at = NOON - timedelta(hours=1) if number % 2 else None
+        sent = [event("seats.set", time=at, data={"value": held}) for held in (8, level)]
+        answer = Client().post("/api/v1/events", json.dumps(sent), content_type="application/json", headers=headers)
+        assert answer.json()["accepted"] == 2
+        assert UsageDay.objects.get().level == (5, 5, 7, 7, 9, 9, 6, 6)[number]
+    assert UsageDay.objects.get().quantity == 6
 
 
 @pytest.mark.parametrize("seed", range(25))

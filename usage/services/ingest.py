@@ -177,6 +177,12 @@ SELECT (SELECT coalesce(bool_or(t.quantity >= t.next_level
        (SELECT count(*) FROM ins),
        CASE WHEN (SELECT count(*) FROM ins) < %(n)s THEN (SELECT array_agg(uuid_send(key)) FROM ins) END
 """
+_NEWEST = """
+SELECT workspace_id, metric_id, occurred_at, max(received_at) FROM usage_usageevent
+ WHERE account_id = %s AND workspace_id = ANY(%s::int8[]) AND metric_id = ANY(%s::int8[])
+   AND period = ANY(%s::timestamptz[]) AND received_at >= %s AND corrects IS NULL
+ GROUP BY 1, 2, 3
+"""
 _STORED = """
 SELECT uuid_send(key), uuid_send(content) FROM usage_usageevent WHERE account_id = %s AND key = ANY(%s::uuid[])
 """
@@ -276,7 +282,7 @@ def _store(account_id: int, rows: list[_Row], received_at: datetime, result: Ing
     if not rows:
         return {}
     levels = [row for row in rows if row.rule.kind == "level"]
-    received = _received(rows, levels, received_at)
+    received = _received(account_id, rows, levels, received_at)
     (is_passed, count, stored_keys), *_ = prepared(
         _STORE,
         {
@@ -314,17 +320,33 @@ def _store(account_id: int, rows: list[_Row], received_at: datetime, result: Ing
     return contents
 
 
-def _received(rows: list[_Row], levels: list[_Row], received_at: datetime) -> list[datetime]:
-    """All at once, except reports of a level for the same moment: the later one in the request must win (spec 2.2)."""
-    if len(levels) < 2:
+def _received(account_id: int, rows: list[_Row], levels: list[_Row], received_at: datetime) -> list[datetime]:
+    """All at once, except reports of a level for the same moment: the later one must win (spec 2.2), also over one of
+    an earlier request when the clock stood still or went back since."""
+    if not levels:
         return [received_at] * len(rows)
+    newest = _newest_reports(account_id, levels, received_at)
     later: dict[bytes, datetime] = {}
-    seen: dict[tuple[int, int, datetime], int] = {}
     for row in sorted(levels, key=lambda row: row.event.index):
         place = (row.workspace_id, row.rule.id, row.occurred_at)
-        later[row.event.key] = received_at + seen.get(place, 0) * _MICROSECOND
-        seen[place] = seen.get(place, 0) + 1
+        later[row.event.key] = newest[place] + _MICROSECOND if place in newest else received_at
+        newest[place] = later[row.event.key]
     return [later.get(row.event.key, received_at) for row in rows]
+
+
+def _newest_reports(account_id: int, levels: list[_Row], since: datetime) -> dict[tuple[int, int, datetime], datetime]:
+    """When the last report of each moment was received, of those received at `since` or later."""
+    found = prepared(
+        _NEWEST,
+        [
+            account_id,
+            wire.bigints([*{row.workspace_id for row in levels}]),
+            wire.bigints([*{row.rule.id for row in levels}]),
+            wire.timestamps([*{row.period.starts_at for row in levels}]),
+            since,
+        ],
+    )
+    return {(workspace, metric, occurred_at): received_at for workspace, metric, occurred_at, received_at in found}
 
 
 def _stored(account_id: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:

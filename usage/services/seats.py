@@ -31,7 +31,7 @@ SELECT e.period, e.occurred_at, e.received_at, e.quantity + coalesce(sum(c.quant
    AND e.period >= %(begins)s AND e.corrects IS NULL
  GROUP BY e.account_id, e.key
 HAVING NOT coalesce(bool_or(c.is_void), false)
- ORDER BY e.period, e.occurred_at, e.received_at
+ ORDER BY e.period, e.occurred_at, e.received_at, e.key
 """
 _WRITE = """
 INSERT INTO usage_usageday (account_id, workspace_id, metric_id, period, day, quantity, level)
