@@ -18,6 +18,9 @@ class AnswerInline(ReadOnlyInline):
     fields = ("answered_at", "message_id", structure("answer"))
 
 
+ANSWERED_BY = {"ai_agent": "AI Agent", "handover": "Handover", "inbox": "Inbox", "workflow": "Workflow"}
+
+
 class AnsweredByFilter(admin.SimpleListFilter):
     """Who answered first; the words are known, so no table is read for them."""
 
@@ -25,7 +28,7 @@ class AnsweredByFilter(admin.SimpleListFilter):
     parameter_name = "first_answered_by"
 
     def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
-        return [("ai_agent", "AI Agent"), ("handover", "Handover"), ("inbox", "Inbox"), ("workflow", "Workflow")]
+        return list(ANSWERED_BY.items())
 
     def queryset(self, request: Any, queryset: Any) -> Any:
         asked = self.value()
@@ -41,7 +44,7 @@ class ConversationAdmin(ReadOnlyAdmin):
         linked("workspace"),
         "metric",
         "is_with_team",
-        "first_answered_by",
+        "answered_by",
         "first_answered_at",
     )
     list_filter = ("is_with_team", AnsweredByFilter, "metric", chosen("workspace"), chosen("account"))
@@ -49,6 +52,10 @@ class ConversationAdmin(ReadOnlyAdmin):
     search_fields = ("conversation_id", "workspace__key")
     ordering = ("-pk",)
     inlines = (AnswerInline,)
+
+    @admin.display(description="first answered by", ordering="first_answered_by")
+    def answered_by(self, conversation: Conversation) -> str:
+        return ANSWERED_BY.get(conversation.first_answered_by, conversation.first_answered_by)
 
 
 @admin.register(StoredAnswer)

@@ -10,7 +10,7 @@ from alerts.models import Firing, LimitState, PlanAlertSwitch, SpendAlert, Usage
 from usage import formats
 from usage.admin import registry
 from usage.admin.base import ReadOnlyAdmin
-from usage.admin.columns import chosen, first_day, linked, list_link, money, quantity
+from usage.admin.columns import chosen, filled, first_day, linked, list_link, money, quantity
 from usage.rounding import shown_quantity
 
 FROM = first_day("from_period")
@@ -51,7 +51,7 @@ class UsageAlertAdmin(ReadOnlyAdmin):
     list_filter = (
         "metric",
         "also_50_80",
-        ("threshold", admin.EmptyFieldListFilter),
+        filled("threshold", "state", empty="Off", filled="On"),
         chosen("account"),
         chosen("workspace"),
     )
@@ -97,7 +97,7 @@ class SpendAlertAdmin(ReadOnlyAdmin):
         money("baseline", currency="account.currency"),
     )
     list_display_links = (FROM,)
-    list_filter = (("threshold", admin.EmptyFieldListFilter), chosen("account"))
+    list_filter = (filled("threshold", "state", empty="Off", filled="On"), chosen("account"))
     list_select_related = ("account",)
     search_fields = ("account__key", "account__name")
     ordering = ("-from_period", "-pk")

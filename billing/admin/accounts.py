@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.http import HttpRequest
 
-from billing.models import BillingContact, BillingProfile
+from billing.models import BillingContact, BillingProfile, Subscription
 from billing.services.contacts import add_contact, change_contact, remove_contact
 from usage.admin import registry
 from usage.admin.base import HeadroomAdmin, ServiceAdmin, ServiceForm, actor_of
-from usage.admin.columns import chosen, linked
+from usage.admin.columns import EMPTY, chosen, linked, list_link
+from usage.models import Account
 from usage.services.audit import Actor
 
 registry.ACCOUNT.lists += [
@@ -24,6 +27,20 @@ registry.ACCOUNT.lists += [
     ("Invoices", "billing_invoice"),
     ("Billed usage", "billing_billedusage"),
 ]
+
+
+_then = Coalesce(OuterRef("sandbox_now"), Now())
+_in_force = Subscription.objects.filter(account=OuterRef("pk"), period__lte=_then).order_by("-period", "-starts_on")
+registry.ACCOUNT.annotations["plan_name"] = Subquery(_in_force.values("plan__name")[:1])
+
+
+@admin.display(description="plan", ordering="plan_name")
+def plan_in_force(account: Account) -> Any:
+    name = getattr(account, "plan_name", None)
+    return list_link("billing_subscription", name, account__id__exact=account.pk) if name else EMPTY
+
+
+registry.ACCOUNT.columns.append(plan_in_force)
 
 
 class ContactForm(ServiceForm):

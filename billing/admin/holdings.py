@@ -13,7 +13,7 @@ from billing.models import AddOn, AddOnSubscription, Contract, PeriodTerms, Plan
 from billing.services.purchases import add_add_on, set_contract
 from billing.services.subscriptions import start_subscription
 from usage.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm
-from usage.admin.columns import chosen, first_day, linked, money, quantity
+from usage.admin.columns import chosen, filled, first_day, linked, money, quantity
 from usage.clocks import clock_of
 from usage.models import Account, Period
 from usage.services.audit import Actor
@@ -108,7 +108,7 @@ class AddOnSubscriptionAdmin(ServiceAdmin):
     fields = ("account", "add_on", "from_period", "until_period")
     list_display = (linked("account"), "add_on", FROM, UNTIL)
     list_display_links = (FROM,)
-    list_filter = (chosen("account"), "add_on", ("until_period", admin.EmptyFieldListFilter))
+    list_filter = (chosen("account"), "add_on", filled("until_period", "end", empty="Open", filled="Has an end"))
     list_select_related = ("account", "add_on")
     search_fields = ("account__key", "account__name", "add_on__key", "add_on__name")
     autocomplete_fields = ("account",)
@@ -163,7 +163,7 @@ class ContractAdmin(ServiceAdmin):
     )
     list_display_links = (FROM,)
     fields = list_display
-    list_filter = (chosen("account"), "metric", ("until_period", admin.EmptyFieldListFilter))
+    list_filter = (chosen("account"), "metric", filled("until_period", "end", empty="Open", filled="Has an end"))
     list_select_related = ("account", "metric")
     search_fields = ("account__key", "account__name", "metric__key", "metric__name")
     autocomplete_fields = ("account", "metric")

@@ -25,6 +25,7 @@ from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline
 from usage.admin.columns import (
     EMPTY,
     chosen,
+    filled,
     first_day,
     in_a_row,
     link,
@@ -209,7 +210,7 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
     """The bytes of the renderings. The first one is what was sent."""
 
     list_display = ("__str__", linked("invoice.account", "account"), "pages", "e_invoice", "created_at", "pdf")
-    list_filter = (("e_invoice", admin.EmptyFieldListFilter),)
+    list_filter = ("e_invoice",)
     list_select_related = ("invoice__account",)
     search_fields = ("invoice__number", "invoice__account__key", "sha256")
     ordering = ("-created_at", "-pk")
@@ -248,7 +249,7 @@ class InvoiceDispatchAdmin(ReadOnlyAdmin):
         "delivered_at",
         "mails",
     )
-    list_filter = ("reason", ("delivered_at", admin.EmptyFieldListFilter))
+    list_filter = ("reason", filled("delivered_at", "state", empty="Waiting", filled="Passed on"))
     list_select_related = ("invoice__account",)
     search_fields = ("invoice__number", "invoice__account__key")
     ordering = ("-pk",)

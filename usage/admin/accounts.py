@@ -11,10 +11,11 @@ from django.contrib.admin import widgets
 from django.db.models import OuterRef, Prefetch, Subquery
 from django.http import HttpRequest
 
+from usage import formats
 from usage.admin import registry
 from usage.admin.actions import ActionForm, confirmed
 from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ReadOnlyInline, ServiceAdmin, ServiceForm, actor_of
-from usage.admin.columns import chosen, in_a_row, linked, list_link
+from usage.admin.columns import chosen, filled, in_a_row, linked, list_link
 from usage.admin.people import TeammateInline, save_teammates
 from usage.clocks import clock_of, system_clock
 from usage.errors import InvalidInput
@@ -146,7 +147,7 @@ class AccountAdmin(ServiceAdmin):
     add_form = AccountAddForm
     add_fields = ("key", "name", "currency", "zone", "started_on", "interval", "workspace_lines", "is_sandbox")
     list_display = ("name", "key", "currency", "zone", "workspace_links", "usage", "ended_at", "is_sandbox")
-    list_filter = (("ended_at", admin.EmptyFieldListFilter), "is_sandbox", "currency")
+    list_filter = (filled("ended_at", "state", empty="Running", filled="Ended"), "is_sandbox", "currency")
     search_fields = ("key", "name", "workspaces__key", "workspaces__name")
     search_help_text = "Key or name of the account or of one of its workspaces"
     readonly_fields = ("key", "currency", "ended_at", "is_sandbox", "sandbox_now", "last_cut_at", "created_at", "pages")
@@ -160,6 +161,9 @@ class AccountAdmin(ServiceAdmin):
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else ()
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return (*self.list_display[:2], *registry.ACCOUNT.columns, *self.list_display[2:])
+
     def get_queryset(self, request: HttpRequest) -> Any:
         clock = AccountClock.objects.filter(account=OuterRef("pk")).order_by("-starts_at")
         workspaces = Prefetch("workspaces", Workspace.objects.order_by("name", "key"))
@@ -167,7 +171,7 @@ class AccountAdmin(ServiceAdmin):
             super()
             .get_queryset(request)
             .prefetch_related(workspaces)
-            .annotate(clock_zone=Subquery(clock.values("zone")[:1]))
+            .annotate(clock_zone=Subquery(clock.values("zone")[:1]), **registry.ACCOUNT.annotations)
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -217,11 +221,15 @@ class AccountClockAdmin(ReadOnlyAdmin):
 class PeriodAdmin(ReadOnlyAdmin):
     """Billing periods that were opened so far."""
 
-    list_display = ("__str__", linked("account"), "starts_at", "ends_at", "zone", "days", "usage")
+    list_display = ("period", linked("account"), "starts_at", "ends_at", "zone", "days", "usage")
     list_filter = (chosen("account"),)
     list_select_related = ("account",)
     search_fields = ("account__key", "account__name")
     ordering = ("-pk",)
+
+    @admin.display(description="period", ordering="starts_at")
+    def period(self, period: Period) -> str:
+        return formats.date_span(period.first_day, period.last_day)
 
     @admin.display(description="usage")
     def usage(self, period: Period) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Model, OuterRef, Subquery
+from django.db.models import Model, OuterRef, Q, Subquery
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
@@ -63,6 +63,7 @@ def linked(path: str, label: str = "") -> Column:
     def column(obj: Any) -> Any:
         return link(attribute(obj, path))
 
+    column.__name__ = path.replace(".", "_")
     column.is_link = True  # type: ignore[attr-defined]  # it cannot also be the link to its own row
     return column
 
@@ -128,6 +129,23 @@ def structure(path: str, label: str = "") -> Column:
         return format_html('<pre class="structure">{}</pre>', text)
 
     return column
+
+
+def filled(name: str, title: str, *, empty: str, filled: str) -> type[admin.SimpleListFilter]:
+    """A filter by whether a column has a value, in words: `filled("ended_at", "state", empty="Running", …)`."""
+
+    class Filled(admin.SimpleListFilter):
+        parameter_name = f"{name}__isempty"
+
+        def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+            return [("1", empty), ("0", filled)]
+
+        def queryset(self, request: Any, queryset: Any) -> Any:
+            asked = self.value()
+            return queryset if asked is None else queryset.filter(Q(**{f"{name}__isnull": asked == "1"}))
+
+    Filled.title = title
+    return Filled
 
 
 def chosen(name: str) -> type[admin.SimpleListFilter]:

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 
 from usage.admin.actions import ActionForm, confirmed
 from usage.admin.base import ServiceAdmin, ServiceForm, actor_of, back_to_first_steps
-from usage.admin.columns import chosen, link
+from usage.admin.columns import chosen, filled, link
 from usage.clocks import system_clock
 from usage.models import ApiKey
 from usage.services.api_keys import create_api_key, revoke_api_key, rotate_api_key
@@ -116,7 +116,11 @@ class ApiKeyAdmin(ServiceAdmin):
     add_form = ApiKeyAddForm
     add_fields = ("account", "name", "scopes", "expires_at")
     list_display = ("prefix", "name", "holder", "scope_list", "state", "last_used_on", "expires_at", "created_at")
-    list_filter = (ValidFilter, chosen("account"), ("account", admin.EmptyFieldListFilter))
+    list_filter = (
+        ValidFilter,
+        chosen("account"),
+        filled("account", "holder", empty="All accounts", filled="One account"),
+    )
     list_select_related = ("account",)
     search_fields = ("prefix", "name", "account__key", "account__name")
     autocomplete_fields = ("account",)

@@ -126,6 +126,8 @@ def usage_lookup(request: HttpRequest) -> HttpResponseBase:
     if scope is None and key:
         form.add_error("account", "There is no account with this key.")
         context["similar"] = _similar(key)
+    elif scope is None:
+        context["accounts"] = Account.objects.order_by("name", "key")[:20]
     elif scope is not None and form.is_valid():
         if "csv" in request.GET:
             return _csv(scope, form.cleaned_data, request)

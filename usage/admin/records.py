@@ -8,7 +8,7 @@ from django.contrib import admin
 
 from usage.admin import registry
 from usage.admin.base import ReadOnlyAdmin
-from usage.admin.columns import chosen, linked, structure
+from usage.admin.columns import chosen, filled, linked, structure
 from usage.models import AuditEntry, Heartbeat, JobRun
 
 registry.ACCOUNT.lists.append(("Audit trail", "usage_auditentry"))
@@ -45,7 +45,7 @@ class JobRunAdmin(ReadOnlyAdmin):
     """Runs of the periodic jobs, one for each slot."""
 
     list_display = ("name", "slot", "started_at", "finished_at", "took", "summary")
-    list_filter = ("name", ("finished_at", admin.EmptyFieldListFilter), "slot")
+    list_filter = ("name", filled("finished_at", "state", empty="Not finished", filled="Finished"), "slot")
     search_fields = ("name",)
     ordering = ("-pk",)
     fields = ("name", "slot", "started_at", "finished_at", structure("result"))

@@ -9,10 +9,12 @@ from typing import Any
 
 @dataclass(slots=True)
 class PageOf:
-    """Links to lists narrowed to the row, and actions on it."""
+    """Links to lists narrowed to the row, actions on it, columns of its list and what they ask of the database."""
 
     lists: list[tuple[str, str]] = field(default_factory=list)  # (label, model as "billing_invoice", or a view's name)
     actions: list[Any] = field(default_factory=list)
+    columns: list[Any] = field(default_factory=list)
+    annotations: dict[str, Any] = field(default_factory=dict)
 
 
 ACCOUNT = PageOf()
