@@ -81,7 +81,9 @@ def close_account(*, account_id: int, clock: Clock, by: Actor, wait: timedelta |
             break
         # A period with nothing to bill leaves no invoice behind; the walk goes on after it.
         period = _opened(due, start or due.period)
-        if period is None or now < period.ends_at + (due.grace if wait is None else wait) or _is_over(period):
+        if period is None or now < period.ends_at + (due.grace if wait is None else wait):
+            break
+        if start is not None and _is_over(period):
             break
         invoices = _close_together([(account_id, period.starts_at)], clock=clock, by=by)
         issued += invoices
@@ -273,11 +275,15 @@ def _draft(closing: Closing, now: datetime, *, has_late: bool) -> tuple[Closing,
     if ended_at is not None and ended_at <= closing.period.ends_at:
         # No next invoice could bring what this one leaves out.
         cut = Cut(at=now, is_behind=False)
-    lines = of_period(period_lines(closing, cut), closing.period, cut)
+    before = closing.period.starts_at
+    lines: list[DraftLine] = []
+    if ended_at is None or before < ended_at:
+        lines += of_period(period_lines(closing, cut), closing.period, cut)
+    else:
+        # Nothing was bought for a period after the end; it brings what came late for those before.
+        before = ended_at
     if has_late and closing.previous_cut is not None:
-        lines += adjustments_for(
-            account=closing.account, before=closing.period.starts_at, previous_cut=closing.previous_cut, cut=cut
-        )
+        lines += adjustments_for(account=closing.account, before=before, previous_cut=closing.previous_cut, cut=cut)
     return (closing, draft_of(closing, now=now, cut=cut, lines=lines)) if lines else None
 
 

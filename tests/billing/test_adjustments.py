@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from billing.models import BilledUsage
+from billing import invariants
+from billing.models import BilledUsage, Invoice
+from billing.services.closing import close_account
 from tests.billing.books import (
     AUGUST,
     DAY,
@@ -183,6 +185,33 @@ def test_the_last_invoice_of_the_previous_system_leaves_nothing_for_a_next_one()
     assert line(invoice, "conversations", "adjustment").quantity == 3
     assert unbilled(account) == {}
     assert_every_line_adds_up()
+
+
+def test_what_arrives_after_an_ended_accounts_last_invoice_is_billed_by_one_of_adjustments_alone():
+    account = subscribed("professional")
+    use("conversations", 1000)
+    use("seats", 2, at=JUNE)
+    Account.objects.update(ended_at=JULY)
+
+    def sweep(now: datetime) -> list[Invoice]:
+        return close_account(account_id=account.pk, clock=at(now), by=BY)
+
+    assert len(sweep(JULY + HOUR)) == 1
+    assert sweep(SEPTEMBER) == []
+    use("conversations", 4, at=MID_JUNE, received_at=JULY + DAY)
+    use("seats", 4, at=JULY - DAY, received_at=JULY + DAY)
+    assert sweep(AUGUST) == []  # it waits for its period's end and the grace, as any invoice
+    (after,) = sweep(AUGUST + HOUR)
+    assert after.period == JULY
+    assert {(row.metric.key, row.usage_period, row.amount) for row in after.lines.all()} == {
+        ("conversations", JUNE, Decimal("1.80")),
+        ("seats", JUNE, Decimal("1.67")),
+    }
+    assert after.subtotal == Decimal("3.47")
+    assert sweep(SEPTEMBER + 90 * DAY) == []
+    assert unbilled(account) == {}
+    assert_every_line_adds_up()
+    assert [said for check in invariants.CHECKS for said in check()] == []
 
 
 def test_seats_of_the_previous_system_are_those_known_24_hours_before():
