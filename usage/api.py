@@ -31,7 +31,7 @@ _EVENT_SCHEMA: Final = {
         "id": {"type": "string", "minLength": 1, "maxLength": 1024},
         "source": {"type": "string", "format": "uri-reference", "minLength": 1, "maxLength": 1024},
         "type": {"type": "string", "minLength": 1, "examples": ["ai_resolution.recorded"]},
-        "subject": {"type": "string", "description": "The workspace's key."},
+        "subject": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "The workspace's key."},
         "time": {"type": "string", "format": "date-time"},
         "data": {"type": "object"},
     },
@@ -91,7 +91,8 @@ def _problem(description: str) -> dict[str, Any]:
                 },
                 "application/json": {
                     "schema": {
-                        "description": "An event as its headers leave it: its data in binary mode, else as above."
+                        "type": ["object", "array"],
+                        "description": "An event as its headers leave it: its data in binary mode, else as above.",
                     }
                 },
             },

@@ -13,14 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from usage.events import MAX_TEXT
 from usage.rounding import parse_quantity, plain_quantity
 
-_DECIMAL: Final = {"type": "string", "maxLength": 64, "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$"}
+_EXPONENT: Final = r"([eE][+-]?[0-9]{1,3})?$"
+_DECIMAL: Final = {"type": "string", "maxLength": 64, "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?" + _EXPONENT}
+_POSITIVE: Final = _DECIMAL | {"pattern": r"^(0\.[0-9]*[1-9][0-9]*|[1-9][0-9]*(\.[0-9]+)?)" + _EXPONENT}
 
 Quantity = Annotated[
     Decimal,
     PlainValidator(parse_quantity),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 10**12}, _DECIMAL],
+            "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 10**12}, _POSITIVE],
             "description": "Greater than 0, at most 6 decimals, in the metric's display unit.",
         }
     ),
