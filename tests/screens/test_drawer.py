@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -14,35 +12,13 @@ from alerts.services.evaluate import evaluate
 from billing.services.contacts import remove_contact
 from tests import factories
 from tests.alerts.conversations import limit
+from tests.screens.drawers import DRAWER, HALVES, PRICE, events, form, limits, save
 from tests.screens.pages import NOON, at, browser, contract, make_company, read, stand_at
 from usage.clocks import system_clock
 from usage.formats import local_day, short_date
-from usage.models import AuditEntry, UsageLimit, UsageTotal
+from usage.models import UsageTotal
 
 pytestmark = pytest.mark.django_db
-
-DRAWER = "/w/atlas/usage/ai_resolutions/alerts"
-PRICE = "/w/atlas/usage/ai_resolutions/price"
-HALVES = "Also get alerts when usage reaches 50% and 80% of the total you've entered above."
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """What the drawer of AI resolutions sends; boxes that are not named are not ticked."""
-    return {"has_alert": "1", "has_limit": "1", "threshold": "", "limit": "", **fields}
-
-
-def save(email: str = "ada@example.com", *, path: str = DRAWER, htmx: bool = True, **fields: Any) -> Any:
-    return browser(email, htmx=htmx).post(path, form(**fields))
-
-
-def events(answer: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(answer.headers.get("HX-Trigger", "{}"))
-    return found
-
-
-def limits() -> list[tuple[str, int | None]]:
-    rows = UsageLimit.objects.order_by("from_period")
-    return [(row.from_period.strftime("%-d %b"), None if row.quantity is None else int(row.quantity)) for row in rows]
 
 
 class TestItsWords:
@@ -313,79 +289,6 @@ class TestWithoutAScript:
         client = browser()
         client.post(DRAWER, form(alert_on="on", threshold="500"))
         assert "Saved. The alert at 500 is on." in read(client.get("/w/atlas/usage"))
-
-
-class TestRestricted:
-    def test_without_flags_it_can_be_read_and_nothing_used(self) -> None:
-        make_company()
-        limit(40)
-        page = browser("ben@example.com").get(DRAWER).content.decode()
-        assert "You can read these settings." in page
-        # Everything stays focusable: nothing is disabled, everything says that it is.
-        assert " disabled" not in page
-        assert page.count('aria-disabled="true"') == 6  # two switches, two numbers, 50/80, save
-        assert 'value="40"' in page
-
-    def test_with_one_flag_only_the_other_section_is_read_only(self) -> None:
-        make_company()
-        page = browser("cleo@example.com").get(DRAWER).content.decode()
-        assert page.count('aria-disabled="true"') == 2
-        assert "To change the limit you need" in page
-
-    def test_the_pop_up_names_permission_holders_and_support(self) -> None:
-        make_company()
-        ben = browser("ben@example.com", htmx=True)
-        answer = ben.get("/w/atlas/usage/ai_resolutions/restricted", {"for": "alerts"})
-        assert answer.status_code == 403
-        words = read(answer)
-        assert "This feature is restricted" in words
-        assert "Can manage usage alerts" in words
-        assert "Ada ( ada@example.com ) and Cleo" in words or "Ada (ada@example.com) and Cleo" in words
-        assert "support@" in words
-        both = read(ben.get("/w/atlas/usage/ai_resolutions/restricted"))
-        assert "Can manage usage alerts and Can manage hard limits" in both
-        assert "Cleo" not in both  # who holds only one of them cannot help
-
-    @pytest.mark.parametrize(
-        ("email", "fields", "missing"),
-        [
-            ("ben@example.com", {"alert_on": "on", "threshold": "5"}, ["Can manage usage alerts"]),
-            ("ben@example.com", {"limit_on": "on", "limit": "5", "when": "now"}, ["Can manage hard limits"]),
-            ("cleo@example.com", {"limit_on": "on", "limit": "5", "when": "now"}, ["Can manage hard limits"]),
-            (
-                "cleo@example.com",
-                {"alert_on": "on", "threshold": "5", "limit_on": "on", "limit": "5"},
-                ["Can manage hard limits"],
-            ),
-            (
-                "ben@example.com",
-                {"alert_on": "on", "threshold": "5", "limit_on": "on", "limit": "5", "when": "next"},
-                ["Can manage usage alerts", "Can manage hard limits"],
-            ),
-        ],
-    )
-    @pytest.mark.parametrize("htmx", [True, False])
-    def test_a_crafted_form_changes_nothing_and_is_in_the_audit_trail(
-        self, email: str, fields: dict[str, str], missing: list[str], htmx: bool
-    ) -> None:
-        make_company()
-        answer = save(email, htmx=htmx, **fields)
-        assert answer.status_code == 403
-        words = read(answer)
-        assert "This feature is restricted" in words
-        assert "Nothing was changed." in words
-        assert all(name in words for name in missing)
-        assert not UsageAlert.objects.exists()
-        assert limits() == []
-        entry = AuditEntry.objects.filter(action="drawer.refused").latest("pk")
-        assert (entry.actor_name, entry.after) == (email, {"missing": missing})
-
-    def test_sections_that_do_not_change_need_no_permission(self) -> None:
-        make_company()
-        limit(40)
-        answer = save("cleo@example.com", alert_on="on", threshold="500", limit_on="on", limit="40")
-        assert answer.status_code == 204
-        assert UsageAlert.objects.get().threshold == 500
 
 
 def test_a_new_period_clears_what_was_reached() -> None:
