@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -19,6 +20,7 @@ from usage.models import Account, Metric, Period, UsageLimit, UsageTotal, User, 
 from usage.rounding import format_quantity, shown_quantity
 from usage.services.periods import next_period_of, open_period
 from usage.sql import prepared
+from usage.written import Written, any_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +58,33 @@ class State[Setting]:
     scheduled: Setting | None
 
 
-def alerts_in_force(
-    *, workspace: Workspace, period: datetime, metrics: Iterable[Metric] | None = None
-) -> dict[int, State[AlertSetting]]:
-    """The usage alerts of a workspace in the period that starts at `period`, by metric id; one query."""
-    rows = UsageAlert.objects.filter(account_id=workspace.account_id, workspace=workspace).select_related("metric")
-    if metrics is not None:
-        rows = rows.filter(metric__in=list(metrics))
-    by_metric: dict[int, list[UsageAlert]] = {}
-    for row in rows.order_by("from_period"):
-        by_metric.setdefault(row.metric_id, []).append(row)
-    return {metric_id: alert_state(found, period) for metric_id, found in by_metric.items()}
+_ALERTS: Final = Written(
+    lambda account, workspace, metric: UsageAlert.objects.filter(
+        account=account, workspace=workspace, metric=metric
+    ).order_by("from_period")
+)
+_LIMITS: Final = Written(
+    lambda account, workspace, metric: UsageLimit.objects.filter(
+        account=account, workspace=workspace, metric=metric
+    ).order_by("from_period")
+)
+_SPEND: Final = Written(lambda account: SpendAlert.objects.filter(account=account).order_by("from_period"))
+_PLAN_SWITCH: Final = Written(
+    lambda account, metric: PlanAlertSwitch.objects.filter(account=account, metric=metric).values_list(
+        "is_on", flat=True
+    )
+)
+_LIMIT_STATE: Final = Written(
+    lambda account, workspace, metric: LimitState.objects.filter(account=account, workspace=workspace, metric=metric)
+)
 
 
 def alert_state_of(*, workspace: Workspace, metric: Metric, period: datetime) -> State[AlertSetting]:
-    """The usage alert of one metric; see `alerts_in_force`."""
-    found = alerts_in_force(workspace=workspace, period=period, metrics=[metric])
-    return found.get(metric.pk, State(None, None))
+    """The usage alert of a metric of a workspace in the period that starts at `period`; one query."""
+    rows = _ALERTS(account=workspace.account_id, workspace=workspace.pk, metric=metric.pk)
+    for row in rows:
+        row.metric = metric
+    return alert_state(rows, period)
 
 
 def alert_state(rows: Sequence[UsageAlert], period: datetime) -> State[AlertSetting]:
@@ -95,7 +107,7 @@ def alert_state(rows: Sequence[UsageAlert], period: datetime) -> State[AlertSett
 
 def spend_alert_of(*, account: Account, period: datetime) -> State[AlertSetting]:
     """The account's spend alert in the period that starts at `period`; one query."""
-    rows = SpendAlert.objects.filter(account=account).order_by("from_period")
+    rows = _SPEND(account=account.pk)
     settings_ = [
         AlertSetting(
             row.threshold, row.also_50_80, row.from_period, row.baseline if row.from_period == period else Decimal(0)
@@ -105,19 +117,6 @@ def spend_alert_of(*, account: Account, period: datetime) -> State[AlertSetting]
     held = [setting for setting in settings_ if setting.from_period <= period]
     later = [setting for setting in settings_ if setting.from_period > period]
     return State(held[-1] if held and held[-1].is_on else None, later[0] if later else None)
-
-
-def limits_in_force(
-    *, workspace: Workspace, period: datetime, metrics: Iterable[Metric] | None = None
-) -> dict[int, State[LimitSetting]]:
-    """The hard limits of a workspace in the period that starts at `period`, by metric id; one query."""
-    rows = UsageLimit.objects.filter(account_id=workspace.account_id, workspace=workspace).select_related("metric")
-    if metrics is not None:
-        rows = rows.filter(metric__in=list(metrics))
-    by_metric: dict[int, list[UsageLimit]] = {}
-    for row in rows.order_by("from_period"):
-        by_metric.setdefault(row.metric_id, []).append(row)
-    return {metric_id: limit_state(found, period) for metric_id, found in by_metric.items()}
 
 
 def limit_state(rows: Sequence[UsageLimit], period: datetime) -> State[LimitSetting]:
@@ -139,15 +138,16 @@ def limit_state(rows: Sequence[UsageLimit], period: datetime) -> State[LimitSett
 
 
 def limit_setting_of(*, workspace: Workspace, metric: Metric, period: datetime) -> State[LimitSetting]:
-    """The hard limit of one metric; see `limits_in_force`."""
-    found = limits_in_force(workspace=workspace, period=period, metrics=[metric])
-    return found.get(metric.pk, State(None, None))
+    """The hard limit of a metric of a workspace in the period that starts at `period`; one query."""
+    rows = _LIMITS(account=workspace.account_id, workspace=workspace.pk, metric=metric.pk)
+    for row in rows:
+        row.metric = metric
+    return limit_state(rows, period)
 
 
 def plan_alert_is_on(*, account: Account, metric: Metric) -> bool:
     """Whether 80, 90 and 100 % of the included amount are told (spec 3.7)."""
-    row = PlanAlertSwitch.objects.filter(account=account, metric=metric).first()
-    return row is None or row.is_on
+    return all(_PLAN_SWITCH(account=account.pk, metric=metric.pk))
 
 
 # --- Notifications ---------------------------------------------------------------------------------------------------
@@ -251,6 +251,18 @@ def banners_for(*, workspace: Workspace, now: datetime) -> list[Banner]:
 # ----------------------------------------------------------------------------------------------------------
 
 
+_PLACES: Final = Written(lambda account: Workspace.objects.filter(account=account).order_by("name", "key"))
+_TOTALS: Final = Written(
+    lambda account, workspaces, metric, period: UsageTotal.objects.filter(
+        any_of("workspace", workspaces), account=account, metric=metric, period=period
+    ).values_list("workspace_id", "quantity")
+)
+_CONTACTS: Final = Written(lambda account: BillingContact.objects.filter(account=account).order_by("id"))
+_ENDPOINTS: Final = Written(
+    lambda account: WebhookEndpoint.objects.filter(account=account, is_on=True).values_list("pk", flat=True)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class DrawerState:
     """Everything the drawer shows. Quantities in display units; `pool` and `included` belong to the account."""
@@ -284,10 +296,11 @@ def drawer_state(*, workspace: Workspace, metric: Metric, now: datetime) -> Draw
     account = workspace.account
     period = open_period(account_id=account.pk, at=now)
     starts_at, ends_at = next_period_of(period)
-    own: dict[int, Decimal] = {
-        total.workspace_id: shown_quantity(total.quantity, unit_size=metric.unit_size)
-        for total in UsageTotal.objects.filter(account=account, metric=metric, period=period.starts_at)
-    }
+    places = _PLACES(account=account.pk)
+    totals = _TOTALS(
+        account=account.pk, workspaces=[each.pk for each in places], metric=metric.pk, period=period.starts_at
+    )
+    own = {pk: shown_quantity(quantity, unit_size=metric.unit_size) for pk, quantity in totals}
     terms = terms_for(account=account, period_start=period.starts_at).get(metric.pk)
     return DrawerState(
         workspace=workspace,
@@ -297,23 +310,20 @@ def drawer_state(*, workspace: Workspace, metric: Metric, now: datetime) -> Draw
         next_ends_at=ends_at,
         quantity=own.get(workspace.pk, Decimal(0)),
         pool=sum(own.values(), start=Decimal(0)),
-        others=[
-            (other, own.get(other.pk, Decimal(0)))
-            for other in account.workspaces.order_by("name", "key")
-            if other.pk != workspace.pk
-        ],
+        others=[(other, own.get(other.pk, Decimal(0))) for other in places if other.pk != workspace.pk],
         terms=terms,
         alert=alert_state_of(workspace=workspace, metric=metric, period=period.starts_at),
         plan_alert=plan_alert_is_on(account=account, metric=metric),
         has_plan_levels=terms is not None and not terms.is_unlimited and bool(terms.included),
         limit=limit_setting_of(workspace=workspace, metric=metric, period=period.starts_at),
         limit_state=limit_state_of(workspace=workspace, metric=metric),
-        contacts=list(account.billing_contacts.order_by("id")),
-        endpoints=WebhookEndpoint.objects.filter(account=account, is_on=True).count(),
+        contacts=_CONTACTS(account=account.pk),
+        endpoints=len(_ENDPOINTS(account=account.pk)),
         support_email=settings.SUPPORT_EMAIL,
     )
 
 
 def limit_state_of(*, workspace: Workspace, metric: Metric) -> LimitState | None:
     """What was last told of the workspace's limit (spec 4.4)."""
-    return LimitState.objects.filter(account_id=workspace.account_id, workspace=workspace, metric=metric).first()
+    found = _LIMIT_STATE(account=workspace.account_id, workspace=workspace.pk, metric=metric.pk)
+    return found[0] if found else None

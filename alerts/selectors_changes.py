@@ -5,10 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from usage.models import Account, AuditEntry, Workspace
+from usage.written import Written, any_of
+
+
+def _entries(account: Any, workspace: Any, subject: Any, actions: Any) -> QuerySet[AuditEntry]:
+    """The last entry of each action; those of the account as a whole are everybody's."""
+    return (
+        AuditEntry.objects.filter(
+            Q(workspace=workspace) | Q(workspace=None), any_of("action", actions), account=account, subject=subject
+        )
+        .order_by("action", "-at", "-id")
+        .distinct("action")
+    )
+
+
+_LAST: Final = Written(
+    lambda account, workspace, subject, actions: _entries(account, workspace, subject, actions).select_related("actor")
+)
+_MOVED: Final = Written(
+    lambda account, workspace, subject, actions: (
+        _entries(account, workspace, subject, actions)
+        .exclude(after__in_force=F("before__in_force"))
+        .values_list("action", "at")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +62,14 @@ def records_of(
     The trail's times are the database's: for an account whose clock (`now`, aware) stands before them, a setting holds
     since its period began.
     """
-    entries = (
-        AuditEntry.objects.filter(
-            Q(workspace=workspace) | Q(workspace=None),
-            account=account,
-            subject=subject,
-            action__in=[setting.action for setting in settings],
-        )
-        .select_related("actor")
-        .order_by("action", "-at", "-id")
-        .distinct("action")
-    )
-    last = {entry.action: entry for entry in entries}
-    moved = {entry.action: entry.at for entry in entries.exclude(after__in_force=F("before__in_force"))}
+    asked = {
+        "account": account.pk,
+        "workspace": -1 if workspace is None else workspace.pk,
+        "subject": subject,
+        "actions": [setting.action for setting in settings],
+    }
+    last = {entry.action: entry for entry in _LAST(**asked)}
+    moved = dict(_MOVED(**asked))
     records = []
     for setting in settings:
         if setting.action not in last:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.db import transaction
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,7 +19,7 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 from alerts.errors import LimitBelowIncluded
 from alerts.forms import DrawerForm, read_number
 from alerts.models import Notification
-from alerts.selectors import AlertSetting, DrawerState, LimitSetting, State, drawer_state, notifications_of
+from alerts.selectors import AlertSetting, DrawerState, LimitSetting, State, drawer_state
 from alerts.selectors_changes import Setting, SettingRecord, records_of
 from alerts.services.limits import (
     NEXT_PERIOD,
@@ -36,11 +37,20 @@ from usage.clocks import clock_of
 from usage.errors import HeadroomError
 from usage.formats import local_day, money, number, short_date
 from usage.models import Metric, Workspace
-from usage.permissions import PERMISSIONS, Restricted, has_flag, restricted
+from usage.permissions import PERMISSIONS, Restricted, restricted, rights_of
+from usage.written import Written
 
 TEMPLATE: Final = "alerts/usage_drawer.html"
 EFFECTIVE: Final = {"next": NEXT_PERIOD, "now": NOW}
 TOLD = 5  # messages of the period that the drawer repeats
+_METRIC: Final = Written(lambda key: Metric.objects.filter(key=key))
+_TOLD: Final = Written(
+    lambda account, workspace, metric, period: (
+        Notification.objects.filter(Q(workspace=workspace) | Q(workspace=None))
+        .filter(account=account, metric=metric, period=period)
+        .order_by("-at", "-id")[:TOLD]
+    )
+)
 
 
 @require_http_methods(["GET", "POST"])
@@ -82,7 +92,9 @@ def usage_price(request: HttpRequest, workspace: Workspace, metric_key: str) -> 
     metric = _metric(metric_key)
     field = "limit" if request.GET.get("for") == "limit" else "threshold"
     typed = request.GET.get(field, "")
-    context = _price(_costs(workspace, metric), workspace.account.currency, field, typed)
+    account = workspace.account
+    costs = costs_of(account=account, metric=metric, workspace=workspace, now=clock_of(account)())
+    context = _price(costs, account.currency, field, typed)
     return render(request, "components/price.html", context)
 
 
@@ -98,7 +110,7 @@ def usage_restricted(request: HttpRequest, workspace: Workspace, metric_key: str
 
 
 def _metric(key: str) -> Metric:
-    found = Metric.objects.filter(key=key).first() if "\x00" not in key else None
+    found = next(iter(_METRIC(key=key)), None) if "\x00" not in key else None
     if found is None or not (found.supports_alerts or found.supports_limit):
         raise Http404
     return found
@@ -112,13 +124,18 @@ def _context(request: HttpRequest, state: DrawerState, form: DrawerForm) -> dict
     user = user_of(request)
     address = reverse("usage_drawer", args=[workspace.key, metric.key])
     asks = reverse("usage_restricted", args=[workspace.key, metric.key])
-    may_alert = has_flag(user=user, workspace=workspace, flag="can_manage_alerts")
-    may_limit = has_flag(user=user, workspace=workspace, flag="can_manage_limits")
-    may_plan = may_alert or has_flag(user=user, workspace=workspace, flag="can_manage_alerts", anywhere_in_account=True)
+    rights = rights_of(user=user, workspace=workspace)
+    may_alert = rights.here("can_manage_alerts")
+    may_limit = rights.here("can_manage_limits")
+    may_plan = rights.anywhere("can_manage_alerts")
     may_save = may_alert or (may_limit and metric.supports_limit) or (may_plan and state.has_plan_levels)
     missing = [] if may_alert else [PERMISSIONS["can_manage_alerts"]]
     missing += [PERMISSIONS["can_manage_limits"]] if metric.supports_limit and not may_limit else []
-    costs, currency = _costs(workspace, metric), workspace.account.currency
+    account, now = workspace.account, clock_of(workspace.account)()
+    costs = costs_of(
+        account=account, metric=metric, workspace=workspace, now=now, period=state.period, terms=state.terms
+    )
+    currency = account.currency
     zone = state.period.zone
     return shell_context(request, workspace, "usage") | {
         "state": state,
@@ -149,7 +166,7 @@ def _context(request: HttpRequest, state: DrawerState, form: DrawerForm) -> dict
             for contact in state.contacts
         ],
         "told": _told(state),
-        "records": _records(state, now=clock_of(workspace.account)()),
+        "records": _records(state, now=now),
         "zone": zone,
         "starts_on": local_day(state.next_starts_at, zone),
         "is_telephony": metric.key == "voice_resolutions",
@@ -175,13 +192,8 @@ def _records(state: DrawerState, *, now: datetime) -> list[SettingRecord]:
 
 def _told(state: DrawerState) -> list[Notification]:
     """What was told of the metric in the running period, newest first."""
-    rows = notifications_of(workspace=state.workspace).filter(metric=state.metric, period=state.period.starts_at)
-    return list(rows[:TOLD])
-
-
-def _costs(workspace: Workspace, metric: Metric) -> Callable[[Decimal], CostAt]:
-    account = workspace.account
-    return costs_of(account=account, metric=metric, workspace=workspace, now=clock_of(account)())
+    place = state.workspace
+    return _TOLD(account=place.account_id, workspace=place.pk, metric=state.metric.pk, period=state.period.starts_at)
 
 
 def _price(costs: Callable[[Decimal], CostAt], currency: str, field: str, typed: str) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from billing.money import plain_money
 from billing.selectors import history_of
 from config.cards import share
 from usage import charts
-from usage.access import shell_context, user_of, workspace_page
+from usage.access import shell_context, workspace_page, workspaces_read
 from usage.clocks import clock_of
 from usage.csv_text import csv_lines
 from usage.formats import day_and_month, figure, money, number, period_span
 from usage.models import Account, Metric, Period, Workspace
 from usage.rounding import shown_quantity
-from usage.selectors import current_period, last_checked_at, last_periods, usage_history, workspaces_of
+from usage.selectors import current_period, last_checked_at, last_periods, usage_history
 
 COUNTS: Final = (6, 12, 24)
 COLUMNS: Final = (
@@ -119,7 +119,7 @@ def _shown(request: HttpRequest, workspace: Workspace) -> Shown:
     periods = last_periods(account, until=current_period(account, now), count=count)
     history = history_of(account=account, periods=periods, now=now)
     metrics = _metrics(history)
-    places = [each for each in workspaces_of(user_of(request)) if each.account_id == account.pk]
+    places = [each for each in workspaces_read(request) if each.account_id == account.pk]
     chosen, place = request.GET.get("metric", ""), request.GET.get("workspace", "")
     return Shown(
         account=account,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -33,7 +33,11 @@ from usage.models import Account, Metric, Period, Workspace
 from usage.permissions import has_flag
 from usage.rounding import shown_quantity
 from usage.selectors import last_checked_at
+from usage.written import Written
 
+_FIRST_DAY: Final = Written(
+    lambda account: Period.objects.filter(account=account).order_by("starts_at").values_list("first_day", flat=True)[:1]
+)
 INTERVALS = {"month": "a month", "quarter": "a quarter", "half_year": "a half-year", "year": "a year"}
 
 
@@ -60,10 +64,10 @@ def billing(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     frame = frame_of(account=account, now=now)
     period = frame.period
     until = min(max(now, period.starts_at), period.ends_at)
-    standing = usage_of(account=account, period=period, now=until)
-    charges = standing.charges
     offered = offered_plans(account)
     holdings = holdings_of(account, plans=offered)
+    standing = usage_of(account=account, period=period, now=until, holdings=holdings)
+    charges = standing.charges
     plan = holdings.plan_in(period.starts_at)
     spend = spend_alert_of(account=account, period=period.starts_at)
     contacts = contacts_of(account)
@@ -153,11 +157,11 @@ def _estimate(frame: Frame, now: datetime, *, is_early: bool) -> str:
 
 
 def _plan_facts(account: Account, frame: Frame) -> list[dict[str, str]]:
-    first = Period.objects.filter(account=account).order_by("starts_at").values_list("first_day", flat=True).first()
     period = frame.period
-    facts = []
-    if first is not None:
-        facts.append({"label": "Member since", "value": f"{day_and_month(first)} {first.year}"})
+    facts = [
+        {"label": "Member since", "value": f"{day_and_month(first)} {first.year}"}
+        for first in _FIRST_DAY(account=account.pk)
+    ]
     ends = local_day(period.ends_at, period.zone)
     facts.append({"label": "Next invoice", "value": f"{day_and_month(ends)} {ends.year}"})
     facts.append({"label": "Currency", "value": account.currency})

@@ -21,7 +21,6 @@ from usage.models import User, Workspace
 from usage.permissions import Restricted, has_flag, restricted
 from usage.selectors.access import workspaces_of
 from usage.services.audit import Actor, record
-from usage.sql import fetch
 
 LAST_WORKSPACE = "workspace"  # in the session: where the person comes back to
 
@@ -38,7 +37,7 @@ def workspace_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
         if not isinstance(request.user, User):
             return _to_login(request)
         # Read once: the switcher lists all of them, and the bell and the banner need not find theirs again.
-        mine = fetch(workspaces_of(request.user))
+        mine = workspaces_of(request.user)
         workspace = next((each for each in mine if each.key == workspace_key), None)
         if workspace is None:
             raise Http404
@@ -125,13 +124,19 @@ def restricted_page(request: HttpRequest, refusal: Restricted, *, attempted: boo
     return restricted_answer(request, context)
 
 
+def workspaces_read(request: HttpRequest) -> list[Workspace]:
+    """The person's workspaces, as `workspace_page` has read them."""
+    found: list[Workspace] = request.workspaces  # type: ignore[attr-defined]
+    return found
+
+
 def shell_context(request: HttpRequest, workspace: Workspace, nav: str) -> dict[str, Any]:
     """What the page's frame shows on each page of a workspace; `nav` names the entry of the sidebar."""
     return {
         "nav": nav,
         "workspace": workspace,
         "account": workspace.account,
-        "workspaces": request.workspaces,  # type: ignore[attr-defined]
+        "workspaces": workspaces_read(request),
         "support_email": settings.SUPPORT_EMAIL,
     }
 

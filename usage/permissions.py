@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from django.conf import settings
 
 from usage.errors import Forbidden
 from usage.models import Teammate, User, Workspace
+from usage.written import Written
 
 PERMISSIONS: Final = {
     "can_manage_alerts": "Can manage usage alerts",
@@ -20,6 +22,11 @@ _DOING: Final = {
     "can_manage_limits": "change hard limits",
     "can_manage_billing": "change billing",
 }
+
+
+_MEMBERSHIPS: Final = Written(
+    lambda user, account: Teammate.objects.filter(user=user, user__is_active=True, workspace__account=account)
+)
 
 
 class Restricted(Forbidden):
@@ -63,10 +70,29 @@ def holders_of(*, workspace: Workspace, flags: Iterable[str]) -> list[User]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The memberships of a person in a workspace and in the others of its account."""
+
+    workspace: Workspace
+    memberships: Sequence[Teammate]
+
+    def here(self, flag: str) -> bool:
+        """Whether the person holds the permission in the workspace."""
+        return any(getattr(row, flag) for row in self.memberships if row.workspace_id == self.workspace.pk)
+
+    def anywhere(self, flag: str) -> bool:
+        """Whether the person holds it in any workspace of the account: for account-wide settings."""
+        return any(getattr(row, flag) for row in self.memberships)
+
+
+def rights_of(*, user: User, workspace: Workspace) -> Rights:
+    """What an active user may do in the workspace and its account, in 1 query (spec 1.2)."""
+    return Rights(workspace, _MEMBERSHIPS(user=user.pk, account=workspace.account_id))
+
+
 def has_flag(*, user: User, workspace: Workspace, flag: str, anywhere_in_account: bool = False) -> bool:
     """Whether the user holds the permission in the workspace, or for account-wide settings in any workspace of its
     account (spec 1.2)."""
-    rows = Teammate.objects.filter(user=user, user__is_active=True, **{flag: True})
-    if anywhere_in_account:
-        return rows.filter(workspace__account_id=workspace.account_id).exists()
-    return rows.filter(workspace=workspace).exists()
+    rights = rights_of(user=user, workspace=workspace)
+    return rights.anywhere(flag) if anywhere_in_account else rights.here(flag)

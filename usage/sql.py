@@ -6,12 +6,13 @@ planned every time. Django's transactions, connection and error classes are the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import QuerySet
 
@@ -53,12 +54,19 @@ def _run(query: str, parameters: Parameters, row_factory: Any, *, is_prepared: b
 def fetch[Row](rows: QuerySet[Any, Row]) -> list[Row]:
     """The rows of a queryset by a prepared statement: the ORM writes the text, PostgreSQL plans it once a connection,
     not each time. For reads that many pages repeat; the text must not depend on what is asked for (no IN)."""
-    connection.ensure_connection()
-    raw: Any = _raw(connection)
+    with server_bound(connections[DEFAULT_DB_ALIAS]):
+        return list(rows)
+
+
+@contextmanager
+def server_bound(link: Any) -> Iterator[None]:
+    """The connection's statements are prepared while the body runs: parameters go beside the text, not into it."""
+    link.ensure_connection()
+    raw: Any = _raw(link)
     factory = raw.cursor_factory
     raw.cursor_factory = ServerBindingCursor
     try:
-        return list(rows)
+        yield
     finally:
         raw.cursor_factory = factory
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -102,15 +102,17 @@ def advice_for(
     next_plan = next_plan_of(holdings, offered, period=period.starts_at)
     if next_plan is None:
         return Advice(tuple(reasons), plan, None, (), (), None) if reasons else None
-    rates = _rates(holdings, plan, next_plan, period.starts_at)
+    rates_in = _rates_by_period(holdings, plan, next_plan)
+    rates = rates_in(period.starts_at)
     overage = max(_overage(rates, metrics) for metrics in (charges.metrics, *list(history.values())[-1:]))
     if overage > next_plan.price - plan.price:
         reasons.append(Reason(kind=OVERAGE_EXCEEDS_DIFFERENCE, overage=overage))
+    if not reasons:
+        return None
     costs = []
     for each in closed:
         pools = {metric_id: charge.pool for metric_id, charge in history[each.starts_at].items()}
-        then = _rates(holdings, plan, next_plan, each.starts_at)
-        costs.append(_cost(plan, next_plan, each, then, pools, account.currency))
+        costs.append(_cost(plan, next_plan, each, rates_in(each.starts_at), pools, account.currency))
     projected = {
         metric_id: charge.projected for metric_id, charge in charges.metrics.items() if charge.projected is not None
     }
@@ -119,14 +121,15 @@ def advice_for(
         cost = _cost(plan, next_plan, period, rates, projected, account.currency, is_projected=True)
         saving = cost.cost - cost.next_cost if cost.next_cost < cost.cost else None
         costs.append(cost)
-    return Advice(tuple(reasons), plan, next_plan, tuple(costs), rates, saving) if reasons else None
+    return Advice(tuple(reasons), plan, next_plan, tuple(costs), rates, saving)
 
 
 def next_plan_of(holdings: Holdings, offered: Sequence[Plan], *, period: datetime) -> Plan | None:
     """The cheapest offered plan that would be an upgrade in the period that starts at `period`; its rates must be in
     `holdings`."""
-    above = [plan for plan in offered if kind_of_change(holdings, plan=plan, period=period) == UPGRADE]
-    return min(above, key=lambda plan: plan.price, default=None)
+    cheapest_first = sorted(offered, key=lambda plan: plan.price)
+    above = (plan for plan in cheapest_first if kind_of_change(holdings, plan=plan, period=period) == UPGRADE)
+    return next(above, None)
 
 
 def _near_included(closed: Sequence[Mapping[int, MetricCharge]]) -> list[Reason]:
@@ -155,6 +158,20 @@ def _share(terms: MetricTerms, pool: Decimal) -> Fraction:
     if not terms.included:
         return Fraction(0)
     return exact(pool, "quantity") / (exact(terms.included, "included") * terms.unit_size)
+
+
+def _rates_by_period(holdings: Holdings, plan: Plan, next_plan: Plan) -> Callable[[datetime], tuple[RateChange, ...]]:
+    """`_rates` of any period; periods in which the same add-ons and contracts hold share theirs."""
+    known: dict[tuple[tuple[int, ...], ...], tuple[RateChange, ...]] = {}
+
+    def rates_in(period: datetime) -> tuple[RateChange, ...]:
+        bought = (holdings.add_ons_in(period), holdings.contracts_in(period))
+        held = tuple(tuple(row.pk for row in rows) for rows in bought)
+        if held not in known:
+            known[held] = _rates(holdings, plan, next_plan, period)
+        return known[held]
+
+    return rates_in
 
 
 def _rates(holdings: Holdings, plan: Plan, next_plan: Plan, period: datetime) -> tuple[RateChange, ...]:

@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-
-from django.db.models import CharField, DateField, F, Value
-from django.db.models.functions import Cast
+from typing import Final
 
 from billing.charges import AddOnPrice, Charges, MetricUse, account_charges
-from billing.models import AddOnSubscription, PeriodTerms, Subscription
+from billing.models import PeriodTerms
 from billing.proration import PlanChange, PlanPart
-from billing.selectors.holdings import days_of_period, metric_terms, parts_of
+from billing.selectors.holdings import Holdings, add_on_price, days_of_period, metric_terms, parts_of
 from billing.selectors.terms import terms_for
 from usage.models import Account, Metric, Period
 from usage.periods import Period as Span
 from usage.projection import days_in, elapsed_days
 from usage.selectors import MetricUsage, account_usage
 from usage.services.periods import open_period
+from usage.sql import prepared
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,20 @@ def charges_so_far(*, account: Account, period: Period | datetime, now: datetime
     return usage_of(account=account, period=period, now=now).charges
 
 
-def usage_of(*, account: Account, period: Period | datetime, now: datetime) -> Standing:
+def usage_of(
+    *, account: Account, period: Period | datetime, now: datetime, holdings: Holdings | None = None
+) -> Standing:
     """Usage, limits, terms and charges of a period (its row or its start) at `now`, for every metric with terms, in 4
-    queries (5 when the period is given by its start). Usage in stored units, by workspace id; charges in display units.
+    queries (5 when the period is given by its start; one less with `holdings`). Usage in stored units, by workspace id;
+    charges in display units.
     """
     stored = stored_period(account, period)
     terms = terms_for(account=account, period_start=stored.starts_at)
-    parts, add_ons = fixed_charges(account=account, period=stored)
+    if holdings is None:
+        parts, add_ons = fixed_charges(account=account, period=stored)
+    else:
+        parts = parts_of(stored, holdings.plan_changes())
+        add_ons = [add_on_price(row) for row in holdings.add_ons_in(stored.starts_at)]
     return Standing(
         currency=account.currency,
         period=stored,
@@ -95,23 +101,24 @@ def usage_of(*, account: Account, period: Period | datetime, now: datetime) -> S
     )
 
 
+_FIXED: Final = """
+SELECT 'plan', s.period, s.starts_on, s.plan_id, p.key, p.name, p.price
+  FROM billing_subscription s LEFT JOIN billing_plan p ON p.id = s.plan_id
+ WHERE s.account_id = %(account)s AND s.period <= %(period)s
+ UNION ALL
+SELECT 'add_on', s.from_period, NULL, s.add_on_id, a.key, a.name, a.price
+  FROM billing_addonsubscription s JOIN billing_addon a ON a.id = s.add_on_id
+ WHERE s.account_id = %(account)s AND s.from_period <= %(period)s
+   AND (s.until_period IS NULL OR s.until_period > %(period)s)
+"""
+
+
 def fixed_charges(*, account: Account, period: Period) -> tuple[list[PlanPart], list[AddOnPrice]]:
     """The plan's parts and the add-ons of a stored period, in 1 query (spec 5.3, 5.5)."""
-    plans = (
-        Subscription.objects.filter(account=account, period__lte=period.starts_at)
-        .annotate(kind=Value("plan", output_field=CharField()), day=F("starts_on"), at=F("period"))
-        .values_list("kind", "at", "day", "plan_id", "plan__key", "plan__name", "plan__price")
-    )
-    add_ons = (
-        AddOnSubscription.objects.filter(account=account, from_period__lte=period.starts_at)
-        .exclude(until_period__lte=period.starts_at)
-        .annotate(kind=Value("add_on", output_field=CharField()), at=F("from_period"))
-        .annotate(day=Cast(Value(None), DateField()))
-        .values_list("kind", "at", "day", "add_on_id", "add_on__key", "add_on__name", "add_on__price")
-    )
     changes: list[tuple[datetime, PlanChange]] = []
     extras: list[tuple[datetime, AddOnPrice]] = []
-    for kind, at, day, owner, key, name, price in plans.order_by().union(add_ons.order_by(), all=True).order_by():
+    rows = prepared(_FIXED, {"account": account.pk, "period": period.starts_at})
+    for kind, at, day, owner, key, name, price in rows:
         if kind == "plan":
             changes.append((at, PlanChange(starts_on=day, plan_id=owner, name=name or "", price=price)))
         else:

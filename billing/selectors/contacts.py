@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from billing.models import BillingContact
 from usage.models import Account
+from usage.written import Written
+
+_CONTACTS: Final = Written(
+    lambda account: (
+        BillingContact.objects.filter(account=account).select_related("teammate__user").order_by("created_at", "pk")
+    )
+)
 
 
 def contacts_of(account: Account) -> list[BillingContact]:
     """The account's billing contacts in the order in which they were added, with their teammates, in 1 query."""
-    return list(
-        BillingContact.objects.filter(account=account).select_related("teammate__user").order_by("created_at", "pk")
-    )
+    return _CONTACTS(account=account.pk)

@@ -17,7 +17,7 @@ from usage.selectors import usage_history
 def history_of(
     *, account: Account, periods: Sequence[Period], now: datetime, metrics: Iterable[Metric] | None = None
 ) -> dict[datetime, Mapping[int, MetricCharge]]:
-    """Usage, included amount and charge of every counted metric with terms, by period start and metric id, in 2
+    """Usage, included amount and charge of every counted metric with terms, by period start and metric id, in 3
     queries.
 
     `periods` oldest first; the running one carries its projection. `metrics` narrows. Seats are left out: their charge

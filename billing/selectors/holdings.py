@@ -8,15 +8,32 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
+from django.db.models import Q
+
 from billing.charges import AddOnPrice, MetricTerms
 from billing.models import AddOnSubscription, Contract, PeriodTerms, Plan, Rate, Subscription
 from billing.proration import PlanChange, PlanPart, plan_parts
 from usage.models import Account, Metric, Period
 from usage.periods import Period as Span
 from usage.periods import local_days
+from usage.selectors.metrics import put_metrics
+from usage.written import Written, any_of
 
 PRICING_COLUMNS: Final = ("model", "unit_price", "tiers", "package_size", "flat_fee", "minimum", "maximum")
 TERMS_COLUMNS: Final = ("included", "is_unlimited", *PRICING_COLUMNS, "contracted", "contracted_price", "plan_id")
+
+_SUBSCRIPTIONS: Final = Written(
+    lambda account: Subscription.objects.filter(account=account).select_related("plan").order_by("period", "starts_on")
+)
+_ADD_ONS: Final = Written(
+    lambda account: (
+        AddOnSubscription.objects.filter(account=account).select_related("add_on").order_by("from_period", "pk")
+    )
+)
+_CONTRACTS: Final = Written(lambda account: Contract.objects.filter(account=account).order_by("from_period", "pk"))
+_RATES: Final = Written(
+    lambda plans, add_ons: Rate.objects.filter(Q(any_of("plan", plans)) | Q(any_of("add_on", add_ons))).order_by("pk")
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,9 @@ class Holdings:
             return []
         return [row for row in self.add_ons if _holds(row, period)]
 
+    def contracts_in(self, period: datetime) -> list[Contract]:
+        return [row for row in self.contracts if _holds(row, period)]
+
     def terms_in(self, period: datetime, *, plan: Plan | None = None) -> dict[int, PeriodTerms]:
         """The terms of the period that starts at `period`, by metric id, as unsaved rows; `plan` instead of the one
         held.
@@ -63,7 +83,7 @@ class Holdings:
             return {}
         held_plan = plan or self.plan_in(period)
         add_on_ids = [row.add_on_id for row in self.add_ons_in(period)]
-        contracts = {row.metric_id: row for row in self.contracts if _holds(row, period)}
+        contracts = {row.metric_id: row for row in self.contracts_in(period)}
         found: dict[int, list[Rate]] = {metric_id: [] for metric_id in contracts}
         metrics: dict[int, Metric] = {row.metric_id: row.metric for row in contracts.values()}
         owners = [("plan_id", held_plan.pk)] if held_plan else []
@@ -94,24 +114,15 @@ class Holdings:
 
 
 def holdings_of(account: Account, *, plans: Sequence[Plan] = ()) -> Holdings:
-    """Everything `account` has bought, in 4 queries; with the rates of `plans` too, which are being
+    """Everything `account` has bought, in 5 queries; with the rates of `plans` too, which are being
     considered."""
-    subscriptions = list(
-        Subscription.objects.filter(account=account).select_related("plan").order_by("period", "starts_on")
-    )
-    add_ons = list(
-        AddOnSubscription.objects.filter(account=account).select_related("add_on").order_by("from_period", "pk")
-    )
-    contracts = list(Contract.objects.filter(account=account).select_related("metric").order_by("from_period", "pk"))
+    subscriptions = _SUBSCRIPTIONS(account=account.pk)
+    add_ons = _ADD_ONS(account=account.pk)
+    contracts = _CONTRACTS(account=account.pk)
     plan_ids = {row.plan_id for row in subscriptions if row.plan_id} | {plan.pk for plan in plans}
-    rates = Rate.objects.filter(plan__in=plan_ids) | Rate.objects.filter(add_on__in={row.add_on_id for row in add_ons})
-    return Holdings(
-        account=account,
-        subscriptions=subscriptions,
-        add_ons=add_ons,
-        contracts=contracts,
-        rates=list(rates.select_related("metric").order_by("pk")),
-    )
+    rates = _RATES(plans=list(plan_ids), add_ons=[row.add_on_id for row in add_ons])
+    put_metrics(contracts, rates)
+    return Holdings(account=account, subscriptions=subscriptions, add_ons=add_ons, contracts=contracts, rates=rates)
 
 
 def same_terms(first: PeriodTerms | None, second: PeriodTerms | None) -> bool:

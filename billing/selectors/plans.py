@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from billing.models import Plan
 from usage.models import Account
+from usage.written import Written
+
+_NEWEST: Final = Written(
+    lambda currency: Plan.objects.filter(is_offered=True, currency=currency).order_by("key", "-version").distinct("key")
+)
 
 
 def offered_plans(account: Account) -> list[Plan]:
     """The newest offered version of every plan in the account's currency, in their order."""
-    newest = Plan.objects.filter(is_offered=True, currency=account.currency).order_by("key", "-version").distinct("key")
-    return sorted(newest, key=lambda plan: (plan.position, plan.price, plan.key))
+    return sorted(_NEWEST(currency=account.currency), key=lambda plan: (plan.position, plan.price, plan.key))

@@ -6,14 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from billing.charges import ZERO, MetricTerms
+from billing.models import PeriodTerms
 from billing.money import round_money
 from billing.selectors.holdings import metric_terms
 from billing.selectors.terms import terms_for
-from usage.models import Account, Metric, Workspace
+from usage.models import Account, Metric, Period, Workspace
 from usage.rounding import shown_quantity, stored_quantity
 from usage.selectors import account_usage, current_period
+from usage.written import Written, any_of
+
+_PLACES: Final = Written(lambda ids: Workspace.objects.filter(any_of("pk", ids)).order_by("name", "key"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +43,41 @@ def cost_at(*, account: Account, metric: Metric, workspace: Workspace, quantity:
     return costs_of(account=account, metric=metric, workspace=workspace, now=now)(quantity)
 
 
-def costs_of(*, account: Account, metric: Metric, workspace: Workspace, now: datetime) -> Callable[[Decimal], CostAt]:
-    """`cost_at` for any number of quantities, read once."""
-    period = current_period(account, now)
-    row = terms_for(account=account, period_start=period.starts_at).get(metric.pk)
+def costs_of(
+    *,
+    account: Account,
+    metric: Metric,
+    workspace: Workspace,
+    now: datetime,
+    period: Period | None = None,
+    terms: PeriodTerms | None = None,
+) -> Callable[[Decimal], CostAt]:
+    """`cost_at` for any number of quantities, read once. Who has read the running `period` and the metric's `terms` in
+    it (None = there are none) saves reading them again."""
+    if period is None:
+        period = current_period(account, now)
+        terms = terms_for(account=account, period_start=period.starts_at).get(metric.pk)
     used = account_usage(
         account=account, period=period, metrics=[metric], now=now, with_days=metric.kind == Metric.Kind.LEVEL
     )[metric.pk]
     elsewhere = {key: held for key, held in used.own.items() if key != workspace.pk and held}
-    names = Workspace.objects.filter(pk__in=elsewhere).order_by("name", "key") if elsewhere else ()
+    names = _PLACES(ids=list(elsewhere)) if elsewhere else ()
     others = tuple((each, shown_quantity(elsewhere[each.pk], unit_size=metric.unit_size)) for each in names)
     nothing = round_money(0, account.currency)
-    if row is None:
+    if terms is None:
         free = CostAt(amount=nothing, additional=nothing, others=others, terms=None)
         return lambda quantity: free
-    terms = metric_terms(row)
+    priced = metric_terms(terms)
     contracted = ZERO
-    if terms.contracted_price is not None and terms.included is not None:
-        contracted = round_money(terms.included * terms.contracted_price, account.currency)
+    if priced.contracted_price is not None and priced.included is not None:
+        contracted = round_money(priced.included * priced.contracted_price, account.currency)
 
     def at(quantity: Decimal) -> CostAt:
         pool = sum(elsewhere.values(), start=stored_quantity(quantity, unit_size=metric.unit_size))
-        if terms.is_level:
-            additional = terms.seats_amount([pool], 1, account.currency)
+        if priced.is_level:
+            additional = priced.seats_amount([pool], 1, account.currency)
         else:
-            additional = terms.amount(pool, account.currency)
-        return CostAt(amount=additional + contracted, additional=additional, others=others, terms=terms)
+            additional = priced.amount(pool, account.currency)
+        return CostAt(amount=additional + contracted, additional=additional, others=others, terms=priced)
 
     return at

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from django.db.models import QuerySet
 
 from billing.models import PeriodTerms, Plan, Subscription
 from usage.models import Account
+from usage.selectors.metrics import put_metrics
 from usage.sql import fetch
+from usage.written import Written
+
+_ALL: Final = Written(
+    lambda account, latest: PeriodTerms.objects.filter(account=account, from_period__lte=latest).order_by(
+        "from_period", "metric__position", "metric__key"
+    )
+)
+_PLAN: Final = Written(
+    lambda account, period_start: (
+        Subscription.objects.filter(account=account, period__lte=period_start)
+        .select_related("plan")
+        .order_by("-period", "-starts_on")[:1]
+    )
+)
 
 
 def last_rows(rows: QuerySet[PeriodTerms]) -> QuerySet[PeriodTerms]:
@@ -30,14 +46,11 @@ def terms_for(*, account: Account, period_start: datetime) -> dict[int, PeriodTe
 
 
 def terms_by_period(*, account: Account, period_starts: Sequence[datetime]) -> dict[datetime, dict[int, PeriodTerms]]:
-    """`terms_for` for several periods of the account, still in 1 query."""
+    """`terms_for` for several periods of the account, in 2 queries."""
     if not period_starts:
         return {}
-    rows = list(
-        PeriodTerms.objects.filter(account=account, from_period__lte=max(period_starts))
-        .select_related("metric", "plan")
-        .order_by("from_period", "metric__position", "metric__key")
-    )
+    rows = _ALL(account=account.pk, latest=max(period_starts))
+    put_metrics(rows)
     found = {}
     for start in period_starts:
         last = {row.metric_id: row for row in rows if row.from_period <= start}
@@ -48,10 +61,4 @@ def terms_by_period(*, account: Account, period_starts: Sequence[datetime]) -> d
 def plan_for(*, account: Account, period_start: datetime) -> Plan | None:
     """The plan version that the account holds at the end of the period that starts at `period_start` (an upgrade during
     it counts), in 1 query; None without a subscription and after a cancellation."""
-    row = (
-        Subscription.objects.filter(account=account, period__lte=period_start)
-        .select_related("plan")
-        .order_by("-period", "-starts_on")
-        .first()
-    )
-    return row.plan if row else None
+    return next((row.plan for row in _PLAN(account=account.pk, period_start=period_start)), None)

@@ -117,7 +117,7 @@ def test_history_shows_each_period_at_the_terms_in_force_then(account, django_as
     use("ai_resolutions", 12, at=month(4))
     use("ai_resolutions", 12, at=month(5))
     periods = last_periods(account, until=current_period(account, NOW), count=3)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         history = history_of(account=account, periods=periods, now=NOW)
     key = metric().pk
     april, may, june = (history[period.starts_at][key] for period in periods)

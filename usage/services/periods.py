@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 from django.db import transaction
 
@@ -14,6 +15,13 @@ from usage import periods as arithmetic
 from usage.errors import AccountEnded, BeforeFirstPeriod, InvalidInput
 from usage.models import Account, AccountClock, Period
 from usage.services.locks import lock_shared
+from usage.written import Written
+
+_ENDED_AT: Final = Written(lambda account: Account.objects.filter(pk=account).values_list("ended_at", flat=True))
+_LAST: Final = Written(
+    lambda account, at: Period.objects.filter(account=account, starts_at__lte=at).order_by("-starts_at")[:1]
+)
+_CLOCKS: Final = Written(lambda account: AccountClock.objects.filter(account=account).order_by("starts_at"))
 
 
 def open_period(*, account_id: int, at: datetime) -> Period:
@@ -21,7 +29,7 @@ def open_period(*, account_id: int, at: datetime) -> Period:
 
     Raises BeforeFirstPeriod, AccountEnded (at or after the account's end), InvalidInput (far beyond the calendar).
     """
-    ended_at = Account.objects.values_list("ended_at", flat=True).get(pk=account_id)
+    (ended_at,) = _ENDED_AT(account=account_id)
     if ended_at is not None and at >= ended_at:
         raise AccountEnded
     period = find_period(account_id=account_id, at=at)
@@ -33,7 +41,7 @@ def open_periods(*, account_id: int, instants: Iterable[datetime]) -> dict[datet
     wanted = sorted(set(instants))
     if not wanted:
         return {}
-    ended_at = Account.objects.values_list("ended_at", flat=True).get(pk=account_id)
+    (ended_at,) = _ENDED_AT(account=account_id)
     if ended_at is not None and wanted[-1] >= ended_at:
         raise AccountEnded
     stored = list(
@@ -55,8 +63,8 @@ def open_periods(*, account_id: int, instants: Iterable[datetime]) -> dict[datet
 
 def find_period(*, account_id: int, at: datetime) -> Period | None:
     """The stored period that `at` belongs to, or None when none is stored."""
-    last = Period.objects.filter(account_id=account_id, starts_at__lte=at).order_by("-starts_at").first()
-    return last if last is not None and at < last.ends_at else None
+    last = _LAST(account=account_id, at=at)
+    return last[0] if last and at < last[0].ends_at else None
 
 
 def next_period_of(period: Period) -> tuple[datetime, datetime]:
@@ -96,7 +104,7 @@ def first_period(clock: AccountClock) -> Period:
 
 
 def _clocks(account_id: int) -> list[AccountClock]:
-    return list(AccountClock.objects.filter(account_id=account_id).order_by("starts_at"))
+    return _CLOCKS(account=account_id)
 
 
 def _clock_at(clocks: Sequence[AccountClock], at: datetime) -> AccountClock:
