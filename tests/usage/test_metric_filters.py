@@ -10,6 +10,7 @@ from tests.factories import BY, bearer, event, make_account, make_key
 from usage.errors import InvalidInput
 from usage.models import Metric, UsageTotal
 from usage.services.metrics import save_metric
+from usage.services.transfer import import_events
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +75,14 @@ def test_each_json_value_of_a_filter_is_found_in_all_its_spellings_and_under_no_
             sent = json.dumps([event("api.request", data={"tier": "here"})]).replace('"here"', text)
             assert send_text(key, sent)["accepted"] == 1, text
         assert UsageTotal.objects.get(metric__key=f"tier_{number}").quantity == len(texts)
+
+
+def test_a_row_of_a_file_is_counted_by_the_metric_it_names_whatever_its_filter(key: str) -> None:
+    names = [tiered(f"tier_{number}", tier).key for number, (tier, _) in enumerate(SPELLINGS)]
+    rows = [f"{name},atlas,{name},2026-06-15T12:00:00Z\n" for name in names]
+    reports = list(import_events(["id,workspace,metric,time\n", *rows], source="urn:file"))
+    assert [report.refused for report in reports] == [[]]
+    assert UsageTotal.objects.filter(metric__key__in=names, quantity=1).count() == len(names)
 
 
 def test_two_spellings_of_one_number_are_one_filter() -> None:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
+from usage import strict_json
 from usage.clocks import account_clock
 from usage.csv_text import csv_lines, text_of
 from usage.errors import InvalidInput
@@ -184,7 +185,7 @@ def _event(columns: dict[str, int], cells: Sequence[str], metrics: dict[str, Met
         "type": metric.event_type,
         "subject": read("workspace"),
         "time": read("time"),
-        "data": dict(metric.filters),
+        "data": strict_json.exact(metric.filters),
     }
     quantity = read("quantity")
     try:
