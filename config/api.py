@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
 from django.urls import URLPattern, URLResolver, path, re_path
+from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -206,6 +207,15 @@ def _at_once(attempt: Callable[..., HttpResponse | None], view: Callable[..., Ht
             return database_away(request, error)
 
     return shortened
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What Django refuses before any view: as a problem for programs, as a page for people."""
+    if not request.path.startswith("/api/"):
+        return defaults.bad_request(request, exception)
+    is_host = isinstance(exception, DisallowedHost)
+    detail = "The server is not known under this name; its operator may allow it." if is_host else ""
+    return problem(status=400, code="bad_request", title=BadRequest.title, detail=detail)
 
 
 @csrf_exempt

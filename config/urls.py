@@ -25,3 +25,5 @@ urlpatterns = [
     path("", include("usage.urls")),
     path("", include("django.contrib.auth.urls")),
 ]
+
+handler400 = "config.api.bad_request"

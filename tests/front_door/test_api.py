@@ -63,6 +63,14 @@ def test_head_is_answered_as_get_without_the_body(key: str) -> None:
     assert Client().delete(path, headers=bearer(key)).headers["Allow"] == "GET, HEAD, PUT"
 
 
+def test_a_foreign_host_is_refused_as_a_problem_and_to_people_as_a_page(key: str, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["headroom.example"]
+    refused = Client().get("/api/v1/workspaces/atlas/usage", headers=bearer(key))
+    assert problem(refused) == (400, "bad_request")
+    assert "not known under this name" in refused.json()["detail"]
+    assert Client().get("/login/").headers["Content-Type"].startswith("text/html")
+
+
 def test_nul_characters_reach_no_query(key: str) -> None:
     assert problem(Client().get("/api/v1/workspaces/a%00b/usage", headers=bearer(key))) == (404, "not_found")
     assert problem(Client().get("/api/v1/workspaces/atlas/usage?at=%00", headers=bearer(key))) == (400, "bad_request")
