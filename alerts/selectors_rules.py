@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from alerts.models import UsageAlert
 from alerts.selectors import AlertSetting, LimitSetting, State, alert_state, limit_state
 from usage.models import Metric, UsageLimit, Workspace
-from usage.sql import prepared
+from usage.sql import Read
 
 _ALERT: Final = "alert"
 _LIMIT: Final = "limit"
@@ -40,34 +41,43 @@ class Rules:
 NO_RULES: Final = Rules(alert=State(None, None), limit=State(None, None))
 
 
-def rules_of(*, workspace: Workspace, metrics: Mapping[int, Metric], period: datetime) -> dict[int, Rules]:
-    """Alerts and limits in the period that starts at `period`, and what is scheduled, by metric id; 1 query. A metric
-    without any is not in it."""
-    alerts: dict[int, list[UsageAlert]] = {}
-    limits: dict[int, list[UsageLimit]] = {}
-    told: dict[int, datetime] = {}
-    for kind, metric_id, at, quantity, also_50_80, baseline, told_at in _rows(workspace, period):
-        if metric_id not in metrics:
-            continue
-        if kind == _ALERT:
-            row = UsageAlert(from_period=at, threshold=quantity, also_50_80=also_50_80, baseline=baseline)
-            row.metric = metrics[metric_id]
-            alerts.setdefault(metric_id, []).append(row)
-        elif kind == _LIMIT:
-            limit = UsageLimit(from_period=at, quantity=quantity)
-            limit.metric = metrics[metric_id]
-            limits.setdefault(metric_id, []).append(limit)
-        else:
-            told[metric_id] = told_at
-    return {
-        metric_id: Rules(
-            alert=alert_state(sorted(alerts.get(metric_id, []), key=lambda row: row.from_period), period),
-            limit=limit_state(sorted(limits.get(metric_id, []), key=lambda row: row.from_period), period),
-            limit_told_at=told.get(metric_id),
-        )
-        for metric_id in {*alerts, *limits, *told}
-    }
+@dataclass(frozen=True, slots=True)
+class RuleRows:
+    """What is set for a workspace, of all metrics, and what was told in the period that starts at `period`."""
+
+    period: datetime
+    rows: list[Any]
+
+    def of(self, metrics: Mapping[int, Metric]) -> dict[int, Rules]:
+        """Alerts and limits in force in the period, and what is scheduled, by metric id. A metric without any is not
+        in it."""
+        alerts: dict[int, list[UsageAlert]] = {}
+        limits: dict[int, list[UsageLimit]] = {}
+        told: dict[int, datetime] = {}
+        for kind, metric_id, at, quantity, also_50_80, baseline, told_at in self.rows:
+            if metric_id not in metrics:
+                continue
+            if kind == _ALERT:
+                row = UsageAlert(from_period=at, threshold=quantity, also_50_80=also_50_80, baseline=baseline)
+                row.metric = metrics[metric_id]
+                alerts.setdefault(metric_id, []).append(row)
+            elif kind == _LIMIT:
+                limit = UsageLimit(from_period=at, quantity=quantity)
+                limit.metric = metrics[metric_id]
+                limits.setdefault(metric_id, []).append(limit)
+            else:
+                told[metric_id] = told_at
+        return {
+            metric_id: Rules(
+                alert=alert_state(sorted(alerts.get(metric_id, []), key=lambda row: row.from_period), self.period),
+                limit=limit_state(sorted(limits.get(metric_id, []), key=lambda row: row.from_period), self.period),
+                limit_told_at=told.get(metric_id),
+            )
+            for metric_id in {*alerts, *limits, *told}
+        }
 
 
-def _rows(workspace: Workspace, period: datetime) -> list[Any]:
-    return prepared(_RULES, {"account": workspace.account_id, "workspace": workspace.pk, "period": period})
+def rule_rows(*, workspace: Workspace, period: datetime) -> Read[RuleRows]:
+    """The alerts and limits of a workspace as of the period that starts at `period`; 1 query."""
+    values = {"account": workspace.account_id, "workspace": workspace.pk, "period": period}
+    return Read([(_RULES, values)], partial(RuleRows, period))

@@ -12,17 +12,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from alerts.selectors_rules import rules_of
+from alerts.selectors_rules import rule_rows
 from billing.charges import CONTRACTED, INCLUDED
 from billing.models import PeriodTerms
-from billing.selectors import Frame, Standing, frame_of, terms_for
+from billing.selectors import Frame, Standing, frame_of, terms_read
 from config.cards import ESTIMATE, HALF, TOO_EARLY, WIDE, Card, Reading, card_of
 from config.web import is_fragment_request, page_or_partial
 from usage.access import shell_context, workspace_page
 from usage.clocks import clock_of
 from usage.formats import period_span
 from usage.models import Metric, Workspace
-from usage.selectors import account_usage, last_checked_at
+from usage.selectors import usage_rows
+from usage.sql import together
 
 # From so many metrics on, a group's cards stand side by side.
 SIDE_BY_SIDE = 3
@@ -48,13 +49,18 @@ def usage_page(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 
 
 def read_usage(workspace: Workspace, *, first_day: date | None = None) -> Reading:
-    """One read for all cards; 5 queries, whatever the size. Raises NotFound for a day on which no period begins."""
+    """One read for all cards; 6 queries in two trips, whatever the size. Raises NotFound for a day on which no period
+    begins."""
     account = workspace.account
     now = clock_of(account)()
     frame = frame_of(account=account, now=now, first_day=first_day)
     period = frame.period
     until = min(max(now, period.starts_at), period.ends_at)
-    terms = terms_for(account=account, period_start=period.starts_at)
+    terms, stored, rules = together(
+        terms_read(account=account, period_start=period.starts_at),
+        usage_rows(account=account, period=period),
+        rule_rows(workspace=workspace, period=period.starts_at),
+    )
     metrics = {row.metric_id: row.metric for row in terms.values()}
     standing = Standing(
         currency=account.currency,
@@ -64,10 +70,16 @@ def read_usage(workspace: Workspace, *, first_day: date | None = None) -> Readin
         parts=(),
         add_ons=(),
         terms=terms,
-        usage=account_usage(account=account, period=period, metrics=metrics.values(), now=until),
+        usage=stored.of(metrics.values(), now=until),
     )
-    rules = rules_of(workspace=workspace, metrics=metrics, period=period.starts_at)
-    return Reading(workspace=workspace, frame=frame, standing=standing, rules=rules, now=until)
+    return Reading(
+        workspace=workspace,
+        frame=frame,
+        standing=standing,
+        rules=rules.of(metrics),
+        now=until,
+        checked_at=stored.checked_at,
+    )
 
 
 def asked_day(request: HttpRequest) -> date | None:
@@ -95,7 +107,7 @@ def page_meta(reading: Reading) -> dict[str, Any]:
         "day": reading.frame.day(reading.now),
         "days": period.days,
         "updated_at": reading.now,
-        "checked_at": last_checked_at(reading.workspace.account, period=period),
+        "checked_at": reading.checked_at,
     }
 
 

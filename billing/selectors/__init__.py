@@ -8,7 +8,7 @@ from billing.selectors.history import history_of
 from billing.selectors.plans import offered_plans
 from billing.selectors.preview import ChangePreview, preview_change
 from billing.selectors.prices import CostAt, cost_at, costs_of
-from billing.selectors.terms import plan_for, terms_by_period, terms_for
+from billing.selectors.terms import plan_for, terms_by_period, terms_for, terms_read
 
 __all__ = [
     "Advice",
@@ -28,5 +28,6 @@ __all__ = [
     "preview_change",
     "terms_by_period",
     "terms_for",
+    "terms_read",
     "usage_of",
 ]

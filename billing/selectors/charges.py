@@ -79,8 +79,8 @@ def charges_so_far(*, account: Account, period: Period | datetime, now: datetime
 def usage_of(
     *, account: Account, period: Period | datetime, now: datetime, holdings: Holdings | None = None
 ) -> Standing:
-    """Usage, limits, terms and charges of a period (its row or its start) at `now`, for every metric with terms, in 4
-    queries (5 when the period is given by its start; one less with `holdings`). Usage in stored units, by workspace id;
+    """Usage, limits, terms and charges of a period (its row or its start) at `now`, for every metric with terms, in 5
+    queries (6 when the period is given by its start; one less with `holdings`). Usage in stored units, by workspace id;
     charges in display units.
     """
     stored = stored_period(account, period)

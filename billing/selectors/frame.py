@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import JSONObject
+from typing import Final
 
 from billing.models import BillingProfile
 from usage.errors import NotFound
 from usage.formats import local_day
 from usage.models import Account, Period, Workspace
 from usage.selectors import current_period
-from usage.sql import fetch
+from usage.sql import from_columns, model_columns, prepared
+
+# The last period that has begun by `now`, or by then the one that begins on the day.
+_FRAMES: Final = f"""
+SELECT {model_columns(Period, "p")},
+       (SELECT b.first_day FROM usage_period b WHERE b.account_id = p.account_id AND b.ends_at = p.starts_at),
+       (SELECT b.first_day FROM usage_period b WHERE b.account_id = p.account_id AND b.starts_at = p.ends_at),
+       ARRAY(SELECT w.id FROM usage_workspace w WHERE w.account_id = p.account_id ORDER BY w.name, w.key),
+       ARRAY(SELECT w.name FROM usage_workspace w WHERE w.account_id = p.account_id ORDER BY w.name, w.key),
+       (SELECT f.system FROM billing_billingprofile f WHERE f.account_id = p.account_id)
+  FROM usage_period p
+ WHERE p.account_id = %(account)s AND p.starts_at <= %(now)s
+   AND (%(first_day)s::date IS NULL OR p.first_day = %(first_day)s)
+ ORDER BY p.starts_at DESC LIMIT 1
+"""  # noqa: S608 - columns of our own tables
+_ENDS_AT: Final = [field.attname for field in Period._meta.concrete_fields].index("ends_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +57,19 @@ class Frame:
 def frame_of(*, account: Account, now: datetime, first_day: date | None = None) -> Frame:
     """The running period at `now` (of an ended account the last one), opened on demand, or the stored period that
     begins on the local day `first_day`; 1 query when the period is stored. Raises NotFound for another day."""
-    periods = _framed(Period.objects.filter(account=account))
-    if first_day is not None:
-        found = periods.filter(first_day=first_day, starts_at__lte=now).first()
-        if found is None:
-            raise NotFound("No billing period begins on that day.")
-        return _frame(found)
-    found = next(iter(fetch(periods.filter(starts_at__lte=now, ends_at__gt=now)[:1])), None)
-    if found is None or account.ended_at is not None:
-        found = periods.get(pk=current_period(account, now).pk)
-    return _frame(found)
-
-
-def _framed(periods: QuerySet[Period]) -> QuerySet[Period]:
-    beside = Period.objects.filter(account=OuterRef("account")).order_by()
-    return periods.select_related("account__billing_profile").annotate(
-        earlier=Subquery(beside.filter(ends_at=OuterRef("starts_at")).values("first_day")[:1]),
-        later=Subquery(beside.filter(starts_at=OuterRef("ends_at")).values("first_day")[:1]),
-        places=ArraySubquery(
-            Workspace.objects.filter(account=OuterRef("account"))
-            .order_by("name", "key")
-            .values(json=JSONObject(id="pk", name="name"))
-        ),
-    )
-
-
-def _frame(period: Period) -> Frame:
-    profile = getattr(period.account, "billing_profile", None)
-    places: list[dict[str, str]] = period.places  # type: ignore[attr-defined]
+    rows = prepared(_FRAMES, {"account": account.pk, "now": now, "first_day": first_day})
+    if first_day is not None and not rows:
+        raise NotFound("No billing period begins on that day.")
+    if first_day is None and (account.ended_at is not None or not rows or rows[0][_ENDS_AT] <= now):
+        period = current_period(account, now)
+        rows = prepared(_FRAMES, {"account": account.pk, "now": period.starts_at, "first_day": None})
+    *columns, earlier, later, keys, names, system = rows[0]
+    period = from_columns(Period, columns)
+    period.account = account
     return Frame(
         period=period,
-        workspaces=tuple((int(place["id"]), place["name"]) for place in places),
-        earlier=period.earlier,  # type: ignore[attr-defined]
-        later=period.later,  # type: ignore[attr-defined]
-        is_previous_system=profile is not None and profile.system == BillingProfile.System.PREVIOUS,
+        workspaces=tuple(zip(keys, names, strict=True)),
+        earlier=earlier,
+        later=later,
+        is_previous_system=system == BillingProfile.System.PREVIOUS,
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import QuerySet
 
 from billing.models import PeriodTerms, Plan, Subscription
-from usage.models import Account
+from usage.models import Account, Metric
 from usage.selectors.metrics import put_metrics
-from usage.sql import fetch
+from usage.sql import Read, from_columns, model_columns
 from usage.written import Written
 
 _ALL: Final = Written(
@@ -26,6 +26,13 @@ _PLAN: Final = Written(
         .order_by("-period", "-starts_on")[:1]
     )
 )
+_WIDTH: Final = len(PeriodTerms._meta.concrete_fields)
+_TERMS: Final = f"""
+SELECT DISTINCT ON (t.metric_id) {model_columns(PeriodTerms, "t")}, {model_columns(Metric, "m")}
+  FROM billing_periodterms t JOIN usage_metric m ON m.id = t.metric_id
+ WHERE t.account_id = %(account)s AND t.from_period <= %(period)s
+ ORDER BY t.metric_id, t.from_period DESC
+"""  # noqa: S608 - columns of our own tables
 
 
 def last_rows(rows: QuerySet[PeriodTerms]) -> QuerySet[PeriodTerms]:
@@ -40,9 +47,23 @@ def terms_for(*, account: Account, period_start: datetime) -> dict[int, PeriodTe
     Also of a period that does not exist yet. A metric without terms is not in it: its usage is recorded, has no card
     and costs nothing.
     """
-    rows = fetch(last_rows(PeriodTerms.objects.filter(account=account, from_period__lte=period_start)))
-    active = sorted((row for row in rows if row.is_active), key=lambda row: (row.metric.position, row.metric.key))
-    return {row.metric_id: row for row in active}
+    return terms_read(account=account, period_start=period_start).answer()
+
+
+def terms_read(*, account: Account, period_start: datetime) -> Read[dict[int, PeriodTerms]]:
+    """`terms_for`, to be read together with other things."""
+    return Read([(_TERMS, {"account": account.pk, "period": period_start})], _in_order)
+
+
+def _in_order(rows: Sequence[Sequence[Any]]) -> dict[int, PeriodTerms]:
+    found = []
+    for row in rows:
+        terms = from_columns(PeriodTerms, row[:_WIDTH])
+        if terms.is_active:
+            terms.metric = from_columns(Metric, row[_WIDTH:])
+            found.append(terms)
+    found.sort(key=lambda terms: (terms.metric.position, terms.metric.key))
+    return {terms.metric_id: terms for terms in found}
 
 
 def terms_by_period(*, account: Account, period_starts: Sequence[datetime]) -> dict[datetime, dict[int, PeriodTerms]]:

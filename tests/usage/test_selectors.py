@@ -91,7 +91,7 @@ def test_the_number_of_queries_does_not_depend_on_how_much_there_is(
     use("seats", 5)
     period = selectors.current_period(account, NOON)
     metrics = list(Metric.objects.all())
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         selectors.account_usage(account=account, period=period, metrics=metrics, now=NOON)
     with django_assert_num_queries(1):
         selectors.account_usage(account=account, period=period, metrics=metrics, with_days=False)

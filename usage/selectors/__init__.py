@@ -13,18 +13,21 @@ from usage.selectors.lookup import (
 )
 from usage.selectors.totals import (
     MetricUsage,
+    UsageRows,
     account_usage,
     current_period,
     last_checked_at,
     last_periods,
     period_of,
     usage_history,
+    usage_rows,
 )
 
 __all__ = [
     "EventRow",
     "MetricUsage",
     "Page",
+    "UsageRows",
     "account_usage",
     "current_period",
     "events_of_line",
@@ -37,6 +40,7 @@ __all__ = [
     "list_totals",
     "period_of",
     "usage_history",
+    "usage_rows",
     "workspace_for",
     "workspaces_of",
 ]

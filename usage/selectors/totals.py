@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -19,7 +20,7 @@ from usage.periods import Period as Span
 from usage.periods import local_day, local_days
 from usage.seats import SeatDay, seat_days, seats_per_day
 from usage.services.periods import open_period
-from usage.sql import prepared
+from usage.sql import Read, prepared
 
 # The names under which the sweeps record their runs (spec 2.8).
 SWEEPS = ("refresh", "recalculate-limits", "recalculate_limits")
@@ -100,37 +101,43 @@ def last_periods(account: Account, *, until: Period, count: int) -> list[Period]
     return list(reversed(found))
 
 
-# One index step for each workspace and metric, at any number of events and periods.
+# The workspaces (with the last sweep, which looked at all of them), what was counted, and the limits that wait where
+# nothing was: a row with neither metric nor quantity, with both, with a metric alone.
 _TOTALS = """
-SELECT w.id, m.id, t.quantity, t.reserved, t.last_received_at, t.account_id IS NOT NULL, t.hard_limit, l.quantity
-  FROM usage_workspace w
- CROSS JOIN unnest(%(metrics)s::bigint[]) AS m(id)
-  LEFT JOIN usage_usagetotal t
-         ON t.account_id = %(account)s AND t.workspace_id = w.id AND t.metric_id = m.id AND t.period = %(period)s
-  LEFT JOIN LATERAL (
-        SELECT u.quantity FROM usage_usagelimit u
-         WHERE t.account_id IS NULL AND u.account_id = %(account)s AND u.workspace_id = w.id AND u.metric_id = m.id
-           AND u.from_period <= %(period)s
-         ORDER BY u.from_period DESC LIMIT 1) AS l ON true
- WHERE w.account_id = %(account)s
+SELECT w.id, NULL::bigint, NULL::numeric, NULL::numeric, NULL::numeric, NULL::timestamptz,
+       (SELECT max(r.finished_at) FROM usage_jobrun r WHERE r.name = ANY(%(sweeps)s::text[]))
+  FROM usage_workspace w WHERE w.account_id = %(account)s
+ UNION ALL
+SELECT t.workspace_id, t.metric_id, t.quantity, t.reserved, t.hard_limit, t.last_received_at, t.evaluated_at
+  FROM usage_usagetotal t WHERE t.account_id = %(account)s AND t.period = %(period)s
+ UNION ALL
+(SELECT DISTINCT ON (u.workspace_id, u.metric_id) u.workspace_id, u.metric_id, NULL, NULL, u.quantity, NULL, NULL
+  FROM usage_usagelimit u WHERE u.account_id = %(account)s AND u.from_period <= %(period)s
+ ORDER BY u.workspace_id, u.metric_id, u.from_period DESC)
 """
 
-# The days of the periods, and for levels (`d.level` set) the last reported day before the first period: carried in.
-# Lists rather than joins: all four columns then lead into the key, and other periods' days are never touched.
+# By the key, which is stepped through metric by metric: other periods' days are never touched.
 _DAYS = """
-SELECT d.workspace_id, d.metric_id, d.period, d.day, d.quantity, d.level
+SELECT d.workspace_id, d.metric_id, d.day, d.quantity
   FROM usage_usageday d
  WHERE d.account_id = %(account)s
    AND d.workspace_id = ANY(ARRAY(SELECT w.id FROM usage_workspace w WHERE w.account_id = %(account)s))
-   AND d.metric_id = ANY(%(metrics)s::bigint[]) AND d.period = ANY(%(periods)s::timestamptz[])
-UNION ALL
-SELECT w.id, m.id, d.period, d.day, d.quantity, d.level
+   AND d.period = %(period)s
+"""
+
+# Of levels the reported days of the periods, and the last one before the first period: its level is carried in.
+_LEVELS = """
+SELECT d.workspace_id, d.metric_id, d.period, d.day, d.quantity, d.level
   FROM usage_workspace w
- CROSS JOIN unnest(%(levels)s::bigint[]) AS m(id)
+  JOIN usage_metric m ON m.kind = 'level'
  CROSS JOIN LATERAL (
-        SELECT b.period, b.day, b.quantity, b.level FROM usage_usageday b
+        SELECT b.* FROM usage_usageday b
+         WHERE b.account_id = %(account)s AND b.workspace_id = w.id AND b.metric_id = m.id
+           AND b.period = ANY(%(periods)s::timestamptz[])
+         UNION ALL
+       (SELECT b.* FROM usage_usageday b
          WHERE b.account_id = %(account)s AND b.workspace_id = w.id AND b.metric_id = m.id AND b.period < %(first)s
-         ORDER BY b.period DESC, b.day DESC LIMIT 1) AS d
+         ORDER BY b.period DESC, b.day DESC LIMIT 1)) AS d
  WHERE w.account_id = %(account)s
 """
 
@@ -144,41 +151,79 @@ SELECT greatest(
     (SELECT max(finished_at) FROM usage_jobrun WHERE name = ANY(%(sweeps)s::text[])))
 """
 
-_DayRow = tuple[int, int, datetime, date, Decimal, Decimal | None]
+_LevelRow = tuple[int, int, datetime, date, Decimal, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRows:
+    """What is stored of an account's usage in a period, of all metrics. `checked_at` as `last_checked_at`."""
+
+    account: Account
+    period: Period
+    totals: list[Any]
+    days: list[tuple[int, int, date, Decimal]]
+    levels: list[_LevelRow]
+
+    @property
+    def checked_at(self) -> datetime | None:
+        return _checked(self.account, max((row[6] for row in self.totals if row[6] is not None), default=None))
+
+    def of(self, metrics: Iterable[Metric], *, now: datetime | None = None) -> dict[int, MetricUsage]:
+        """By metric id, in the order given. `now` bounds the days of levels (default: the whole period)."""
+        usage = {metric.pk: MetricUsage(metric=metric) for metric in metrics}
+        workspaces = [row[0] for row in self.totals if row[1] is None]
+        for line in usage.values():
+            line.own = dict.fromkeys(workspaces, Decimal(0))
+            line.reserved = dict.fromkeys(workspaces, Decimal(0))
+            line.limits = dict.fromkeys(workspaces)
+            line.days = {workspace_id: [] for workspace_id in workspaces}
+        # What waits comes before what was counted, whose limit is the one in force.
+        for workspace_id, metric_id, quantity, reserved, limit, received_at, _ in sorted(
+            self.totals, key=lambda row: row[2] is not None
+        ):
+            if (counted := usage.get(metric_id)) is None or workspace_id not in counted.own:
+                continue
+            counted.limits[workspace_id] = limit
+            if quantity is not None:
+                counted.own[workspace_id] = quantity
+                counted.reserved[workspace_id] = reserved
+                if counted.last_received_at is None or received_at > counted.last_received_at:
+                    counted.last_received_at = received_at
+        for workspace_id, metric_id, day, quantity in self.days:
+            if (counted := usage.get(metric_id)) is not None and not counted.is_level:
+                counted.days[workspace_id].append((day, quantity))
+        for metric_id, line in usage.items():
+            if line.is_level:
+                for workspace_id in workspaces:
+                    reports = [row for row in self.levels if row[0] == workspace_id and row[1] == metric_id]
+                    line.days[workspace_id] = _seats(self.period, reports, now)
+                    line.own[workspace_id] = _held(reports, self.period, now)
+        return usage
+
+
+def usage_rows(*, account: Account, period: Period, with_days: bool = True) -> Read[UsageRows]:
+    """Totals, limits and days of every workspace in `period`; 3 queries, without days 1 (levels then read 0)."""
+    values: dict[str, Any] = {"account": account.pk, "period": period.starts_at}
+    totals = (_TOTALS, {**values, "sweeps": _sweeps(account)})
+    if not with_days:
+        return Read([totals], lambda rows: UsageRows(account, period, rows, [], []))
+    return Read(
+        [totals, (_DAYS, values), _levels(account, [period])],
+        lambda rows, days, levels: UsageRows(
+            account, period, rows, sorted(days, key=itemgetter(0, 1, 2)), sorted(levels, key=itemgetter(0, 1, 2, 3))
+        ),
+    )
 
 
 def account_usage(
     *, account: Account, period: Period, metrics: Iterable[Metric], now: datetime | None = None, with_days: bool = True
 ) -> dict[int, MetricUsage]:
-    """Totals, limits and days of every workspace in `period`, by metric id, in the order given; 2 queries.
+    """Totals, limits and days of every workspace in `period`, by metric id, in the order given; 3 queries in one trip.
 
-    `now` bounds the days of levels (default: the whole period). Quantities in stored units. `with_days=False` saves the
-    second query where only counted metrics' totals are needed (levels then read 0).
+    `now` bounds the days of levels (default: the whole period). Quantities in stored units. `with_days=False` reads the
+    first alone where only counted metrics' totals are needed (levels then read 0).
     """
-    usage = {metric.pk: MetricUsage(metric=metric) for metric in metrics}
-    arguments: dict[str, Any] = {"account": account.pk, "period": period.starts_at, "metrics": list(usage)}
-    for workspace_id, metric_id, quantity, reserved, received_at, is_counted, limit, later in _rows(_TOTALS, arguments):
-        line = usage[metric_id]
-        line.own[workspace_id] = quantity if is_counted else Decimal(0)
-        line.reserved[workspace_id] = reserved if is_counted else Decimal(0)
-        line.limits[workspace_id] = limit if is_counted else later
-        line.days[workspace_id] = []
-        if is_counted and (line.last_received_at is None or received_at > line.last_received_at):
-            line.last_received_at = received_at
-    if not with_days:
-        return usage
-    levels = [metric_id for metric_id, line in usage.items() if line.is_level]
-    rows = _day_rows(account, [period], list(usage), levels)
-    for workspace_id, metric_id, starts_at, day, quantity, level in rows:
-        if level is None and starts_at == period.starts_at:
-            usage[metric_id].days[workspace_id].append((day, quantity))
-    for metric_id in levels:
-        line = usage[metric_id]
-        for workspace_id in line.own:
-            reports = [row for row in rows if row[0] == workspace_id and row[1] == metric_id]
-            line.days[workspace_id] = _seats(period, reports, now)
-            line.own[workspace_id] = _held(reports, period, now)
-    return usage
+    return usage_rows(account=account, period=period, with_days=with_days).answer().of(metrics, now=now)
 
 
 def usage_history(
@@ -204,7 +249,8 @@ def usage_history(
         for metric_id, starts_at, workspace_id, quantity in totals:
             history[metric_id][starts_at][workspace_id] = quantity
     if levels and periods:
-        rows = _day_rows(account, periods, levels, levels)
+        reported = Read([_levels(account, periods)], partial(sorted, key=itemgetter(0, 1, 2, 3))).answer()
+        rows = [row for row in reported if row[1] in levels]
         for workspace_id, metric_id in {(row[0], row[1]) for row in rows}:
             reports = [row for row in rows if row[0] == workspace_id and row[1] == metric_id]
             for period in periods:
@@ -217,12 +263,16 @@ def usage_history(
 def last_checked_at(account: Account, *, period: Period | None = None) -> datetime | None:
     """When alerts and limits were last checked (spec 2.8): by the account's own evaluation or, except for sandbox
     accounts, by the last sweep. `period` (the page's) keeps the read to one period's totals."""
-    arguments = {
-        "account": account.pk,
-        "period": period.starts_at if period is not None else None,
-        "sweeps": [] if account.is_sandbox else list(SWEEPS),
-    }
-    moment: datetime | None = _rows(_CHECKED, arguments)[0][0]
+    starts_at = period.starts_at if period is not None else None
+    found = prepared(_CHECKED, {"account": account.pk, "period": starts_at, "sweeps": _sweeps(account)})
+    return _checked(account, found[0][0])
+
+
+def _sweeps(account: Account) -> list[str]:
+    return [] if account.is_sandbox else list(SWEEPS)
+
+
+def _checked(account: Account, moment: datetime | None) -> datetime | None:
     advanced_to = account.sandbox_now
     if advanced_to is not None and advanced_to > account.created_at:
         # A test clock begins at the account's creation, and each advance ends with an evaluation where it stops.
@@ -230,21 +280,16 @@ def last_checked_at(account: Account, *, period: Period | None = None) -> dateti
     return moment
 
 
-def _day_rows(account: Account, periods: Sequence[Period], metrics: list[int], levels: list[int]) -> list[_DayRow]:
+def _levels(account: Account, periods: Sequence[Period]) -> tuple[str, dict[str, Any]]:
     starts = sorted(period.starts_at for period in periods)
-    rows = _rows(
-        _DAYS, {"account": account.pk, "periods": starts, "first": starts[0], "metrics": metrics, "levels": levels}
-    )
-    return sorted(rows, key=itemgetter(0, 1, 2, 3))
+    return _LEVELS, {"account": account.pk, "periods": starts, "first": starts[0]}
 
 
-def _seats(period: Period, rows: Iterable[_DayRow], now: datetime | None) -> list[tuple[date, Decimal]]:
+def _seats(period: Period, rows: Iterable[_LevelRow], now: datetime | None) -> list[tuple[date, Decimal]]:
     """Every local day of the period up to `now` with the highest level held on it; from rows in order of time."""
     carried_in = Decimal(0)
     reported: list[SeatDay] = []
     for _, _, starts_at, day, quantity, level in rows:
-        if level is None:
-            continue
         if starts_at < period.starts_at:
             carried_in = level
         elif starts_at == period.starts_at:
@@ -256,15 +301,11 @@ def _seats(period: Period, rows: Iterable[_DayRow], now: datetime | None) -> lis
     return list(zip(days, seats_per_day(days, rows=reported, carried_in=carried_in), strict=True))
 
 
-def _held(rows: Iterable[_DayRow], period: Period, now: datetime | None) -> Decimal:
+def _held(rows: Iterable[_LevelRow], period: Period, now: datetime | None) -> Decimal:
     """The level held at `now`, or at the period's end: what the last reported day closed with."""
     today = local_day(now, period.zone) if now is not None and now < period.ends_at else period.last_day
     held = Decimal(0)
     for _, _, starts_at, day, _, level in rows:
-        if level is not None and starts_at <= period.starts_at and day <= today:
+        if starts_at <= period.starts_at and day <= today:
             held = level
     return held
-
-
-def _rows(query: str, arguments: dict[str, Any]) -> list[Any]:
-    return prepared(query, arguments)
