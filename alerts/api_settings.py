@@ -18,7 +18,7 @@ from usage.api_auth import bearer, caller_of, clock_for, workspace_of
 from usage.errors import Forbidden, InvalidInput, NotFound
 from usage.models import Metric, Workspace
 from usage.rounding import parse_whole_number, plain_quantity
-from usage.services.periods import open_period
+from usage.selectors import current_period
 
 router = Router(tags=["Alerts and limits"])
 
@@ -77,10 +77,10 @@ class LimitAnswer(Schema):
     "/workspaces/{key}/alerts/{metric}", auth=bearer(), response=AlertAnswer, by_alias=True, summary="The usage alert"
 )
 def read_alert(request: HttpRequest, key: str, metric: str) -> dict[str, Any]:
-    """What is in force in the running billing period (null: nothing) and what is scheduled. Scope `read` or
-    `manage`."""
+    """What is in force in the running billing period, of an ended account in its last (null: nothing), and what is
+    scheduled. Scope `read` or `manage`."""
     workspace, measured = _place(request, metric)
-    period = open_period(account_id=workspace.account_id, at=clock_for(workspace_of(request))())
+    period = current_period(workspace.account, clock_for(workspace_of(request))())
     return _alert(alert_state_of(workspace=workspace, metric=measured, period=period.starts_at))
 
 
@@ -111,10 +111,10 @@ def change_alert(request: HttpRequest, key: str, metric: str, payload: AlertChan
     "/workspaces/{key}/limits/{metric}", auth=bearer(), response=LimitAnswer, by_alias=True, summary="The hard limit"
 )
 def read_limit(request: HttpRequest, key: str, metric: str) -> dict[str, Any]:
-    """What is in force in the running billing period (null: no limit) and what is scheduled. Scope `read` or
-    `manage`."""
+    """What is in force in the running billing period, of an ended account in its last (null: no limit), and what is
+    scheduled. Scope `read` or `manage`."""
     workspace, measured = _place(request, metric)
-    period = open_period(account_id=workspace.account_id, at=clock_for(workspace_of(request))())
+    period = current_period(workspace.account, clock_for(workspace_of(request))())
     return _limit(limit_setting_of(workspace=workspace, metric=measured, period=period.starts_at))
 
 

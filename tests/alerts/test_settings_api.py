@@ -11,8 +11,9 @@ from django.test import Client
 
 from alerts.models import UsageAlert
 from tests.alerts.timeline import Story
-from tests.factories import bearer, make_account, make_key
+from tests.factories import BY, bearer, make_account, make_key
 from usage.models import AuditEntry, UsageLimit
+from usage.services.accounts import end_account
 
 pytestmark = pytest.mark.django_db
 JUNE, JULY = "2026-06-01T00:00:00Z", "2026-07-01T00:00:00Z"
@@ -47,6 +48,17 @@ def test_an_alert_is_set_and_read_back(client: Client, story: Story, key: str) -
     }
     assert (answer.status_code, answer.json()) == (200, expected)
     assert send(client, "GET", "alerts/whatsapp", key).json() == expected
+
+
+def test_of_an_ended_account_settings_can_be_read_but_not_changed(client: Client, story: Story, key: str) -> None:
+    for kind, number in (("alerts", "threshold"), ("limits", "limit")):
+        set_ = send(client, "PUT", f"{kind}/ai_resolutions", key, {"enabled": True, number: 7})
+        assert set_.status_code == 200
+    read = [send(client, "GET", f"{kind}/ai_resolutions", key).json() for kind in ("alerts", "limits")]
+    end_account(account=story.account, at=story.now, by=BY)
+    assert [send(client, "GET", f"{kind}/ai_resolutions", key).json() for kind in ("alerts", "limits")] == read
+    refused = send(client, "PUT", "limits/ai_resolutions", key, {"enabled": True, "limit": 9})
+    assert (refused.status_code, refused.json()["code"]) == (422, "account_ended")
 
 
 def test_an_alert_below_usage_is_answered_as_scheduled(client: Client, story: Story, key: str) -> None:
