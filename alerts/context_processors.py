@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
@@ -11,6 +12,7 @@ from django.utils.functional import SimpleLazyObject
 from alerts.selectors import banners_for, unread_count
 from usage.clocks import clock_of
 from usage.errors import NotFound
+from usage.formats import local_day, short_date
 from usage.models import User, Workspace
 from usage.selectors import workspace_for
 
@@ -40,8 +42,9 @@ def bell_and_banner(request: HttpRequest) -> dict[str, Any]:
         found = workspace()
         if found is None:
             return []
+        now = clock_of(found.account)()
         page = reverse("usage", args=[found.key])
-        return [
+        return ending(found, now) + [
             {
                 "tone": banner.tone,
                 "title": banner.title,
@@ -49,7 +52,25 @@ def bell_and_banner(request: HttpRequest) -> dict[str, Any]:
                 "url": f"{page}#{banner.metric}",
                 "link": "Review the limit",
             }
-            for banner in banners_for(workspace=found, now=clock_of(found.account)())
+            for banner in banners_for(workspace=found, now=now)
         ]
 
     return {"unread_count": SimpleLazyObject(count), "banners": SimpleLazyObject(banners)}
+
+
+def ending(workspace: Workspace, now: datetime) -> list[dict[str, Any]]:
+    """The banner of an account that has ended: what that means, and where its invoices are. Nothing without an end, and
+    no query; 1 query for the zone with one."""
+    ended_at = workspace.account.ended_at
+    if ended_at is None or ended_at > now:
+        return []
+    on = local_day(ended_at, workspace.account.clocks.latest("starts_at").zone)
+    return [
+        {
+            "tone": "info",
+            "title": f"{workspace.account.name} ended on {short_date(on)}.",
+            "text": "Usage from then on is refused; usage until then is billed.",
+            "url": reverse("invoices", args=[workspace.key]),
+            "link": "See invoices",
+        }
+    ]

@@ -66,7 +66,7 @@ def dashboard(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "levels": _levels(reading),
         "so_far": money(charges.so_far, account.currency),
         "cost_facts": [fixed, overage, {"label": "Projected total", "value": total, "total": True}],
-        "next_invoice": f"{day_and_month(ends)} {ends.year}",
+        "next_invoice": f"{day_and_month(ends)} {ends.year}" if charges.fixed or reading.standing.terms else "",
         "notes": list(notifications_for(user=user, workspace=workspace)[:NOTES]),
         "zone": period.zone,
     }

@@ -38,6 +38,7 @@ from usage.written import Written
 _FIRST_DAY: Final = Written(
     lambda account: Period.objects.filter(account=account).order_by("starts_at").values_list("first_day", flat=True)[:1]
 )
+PLACES: Final = 3  # workspaces named in a row of the breakdown
 INTERVALS = {"month": "a month", "quarter": "a quarter", "half_year": "a half-year", "year": "a year"}
 
 
@@ -97,7 +98,7 @@ def billing(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "estimate": _estimate(frame, until, is_early=charges.projected_total is None),
         "plan": plan,
         "plan_price": f"{money(plan.price, account.currency)} {INTERVALS[plan.interval]}" if plan else "",
-        "plan_facts": _plan_facts(account, frame),
+        "plan_facts": _plan_facts(account, frame, has_plan=plan is not None),
         "scheduled": _scheduled(holdings, period, plan),
         "advice": _advice(account, standing, offered, holdings) if plan else None,
         "spend": spend,
@@ -123,6 +124,8 @@ def _row(standing: Standing, frame: Frame, charge: MetricCharge) -> Row:
         for key, name in frame.workspaces
         if usage.own.get(key)
     ]
+    if len(parts) > PLACES:
+        parts[PLACES:] = [f"{len(parts) - PLACES} more workspaces"]
     if len(frame.workspaces) > 1 and parts:
         sub = " · ".join([*parts, *([sub] if sub else [])])
     has_included = terms.included is not None
@@ -156,14 +159,14 @@ def _estimate(frame: Frame, now: datetime, *, is_early: bool) -> str:
     return f"{TOO_EARLY} {remaining}" if is_early else f"{ESTIMATE} {remaining}"
 
 
-def _plan_facts(account: Account, frame: Frame) -> list[dict[str, str]]:
+def _plan_facts(account: Account, frame: Frame, *, has_plan: bool) -> list[dict[str, str]]:
     period = frame.period
     facts = [
         {"label": "Member since", "value": f"{day_and_month(first)} {first.year}"}
         for first in _FIRST_DAY(account=account.pk)
     ]
     ends = local_day(period.ends_at, period.zone)
-    facts.append({"label": "Next invoice", "value": f"{day_and_month(ends)} {ends.year}"})
+    facts.append({"label": "Next invoice", "value": f"{day_and_month(ends)} {ends.year}" if has_plan else "–"})
     facts.append({"label": "Currency", "value": account.currency})
     facts.append({"label": "Time zone", "value": period.zone})
     return facts

@@ -16,6 +16,7 @@ from tests import factories
 from tests.alerts.conversations import Application, limit
 from tests.screens.pages import NOON, at, browser, contract, make_company, read, stand_at, workspace
 from usage.models import Account
+from usage.services.accounts import end_account
 
 pytestmark = pytest.mark.django_db
 
@@ -162,3 +163,21 @@ def test_the_banner_stands_on_every_page_of_the_workspace_and_nowhere_else() -> 
     for page in ("", "usage", "billing", "analytics", "teammates", "workflows", "notifications"):
         assert "AI Agent is off in Atlas until 1 Jul." in read(browser().get(f"/w/atlas/{page}")), page
         assert "is off in" not in read(browser().get(f"/w/birch/{page}")), page
+
+
+class TestAnAccountAtItsEdges:
+    @pytest.mark.parametrize("page", ["", "usage", "billing", "analytics", "invoices", "workflows"])
+    def test_an_ended_account_says_so_on_every_page(self, page: str) -> None:
+        account = make_company()
+        assert "Acme ended on" not in read(browser().get(f"/w/atlas/{page}"))
+        end_account(account=account, at=at(12), by=factories.BY)
+        words = "Acme ended on 12 Jun 2026. Usage from then on is refused; usage until then is billed."
+        assert words in read(browser().get(f"/w/atlas/{page}"))
+
+    def test_without_a_plan_there_is_no_invoice_to_wait_for_and_no_history_to_choose_from(self) -> None:
+        make_company(plan=None)
+        assert "No plan, no invoice" in read(browser().get("/w/atlas/"))
+        assert "Next invoice –" in read(browser().get("/w/atlas/billing"))
+        analytics = read(browser().get("/w/atlas/analytics"))
+        assert "No history yet" in analytics
+        assert "Export CSV" not in analytics
