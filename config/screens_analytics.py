@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 from billing.charges import MetricCharge
 from billing.models import Subscription
 from billing.money import plain_money
-from billing.selectors import history_of
+from billing.selectors import Spend, history_of, spend_of
 from config.cards import share
 from usage import charts
 from usage.access import shell_context, workspace_page, workspaces_read
@@ -73,6 +73,7 @@ def analytics(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     shown = _shown(request, workspace)
     used = _quantities(shown)
     running = shown.periods[-1] if shown.periods else None
+    spend = spend_of(account=shown.account, periods=shown.periods)
     zone = running.zone if running else "UTC"
     address = reverse("analytics_csv", args=[workspace.key])
     context = shell_context(request, workspace, "analytics") | {
@@ -86,6 +87,8 @@ def analytics(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "counts": COUNTS,
         "chart": _chart(shown, shown.metric, used, size="wide") if shown.metric else None,
         "rows": _rows(shown, shown.metric, used) if shown.metric else [],
+        "spend_chart": _spend_chart(shown, spend) if spend else None,
+        "spend_rows": _spend_rows(shown, spend),
         "place_name": shown.place.name if shown.place else "All workspaces",
         "channels": [
             {
@@ -215,6 +218,38 @@ def _rows(shown: Shown, metric: Metric, used: Mapping[tuple[int, datetime], Deci
         }
         rows.append(row)
     return rows
+
+
+def _billed(shown: Shown, spend: Mapping[datetime, Spend]) -> list[tuple[Period, Spend]]:
+    return [(period, spend[period.starts_at]) for period in shown.periods if period.starts_at in spend]
+
+
+def _spend_chart(shown: Shown, spend: Mapping[datetime, Spend]) -> charts.HistoryChart:
+    """A bar for each billed period, from 100 on in whole units: the table has the cents. Credited in full: no bar."""
+    bars = [
+        charts.HistoryPeriod(label=day_and_month(period.first_day), quantity=_bar(amounts.total))
+        for period, amounts in _billed(shown, spend)
+    ]
+    return charts.history_chart(name=f"Spend in {shown.account.currency}", periods=bars, whole=False, size="small")
+
+
+def _bar(total: Decimal) -> Decimal:
+    return max(total.quantize(Decimal(1), ROUND_HALF_UP) if total >= 100 else total, Decimal(0))
+
+
+def _spend_rows(shown: Shown, spend: Mapping[datetime, Spend]) -> list[dict[str, str]]:
+    """The table behind the bars, newest first."""
+    currency = shown.account.currency
+    return [
+        {
+            "period": period_span(period.starts_at, period.ends_at, period.zone),
+            "fixed": money(amounts.fixed, currency),
+            "usage": money(amounts.usage, currency),
+            "changes": money(amounts.changes, currency),
+            "total": money(amounts.total, currency),
+        }
+        for period, amounts in reversed(_billed(shown, spend))
+    ]
 
 
 def _plans(shown: Shown) -> dict[datetime, str]:

@@ -8,6 +8,7 @@ from billing.selectors.history import history_of
 from billing.selectors.plans import offered_plans
 from billing.selectors.preview import ChangePreview, preview_change
 from billing.selectors.prices import CostAt, cost_at, costs_of
+from billing.selectors.spend import Spend, spend_of
 from billing.selectors.terms import plan_for, terms_by_period, terms_for, terms_read
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ChangePreview",
     "CostAt",
     "Frame",
+    "Spend",
     "Standing",
     "advice_for",
     "charges_so_far",
@@ -26,6 +28,7 @@ __all__ = [
     "offered_plans",
     "plan_for",
     "preview_change",
+    "spend_of",
     "terms_by_period",
     "terms_for",
     "terms_read",

@@ -11,6 +11,8 @@ import pytest
 from alerts.models import Notification
 from alerts.services.alerts import set_usage_alert
 from billing.models import Plan
+from billing.services.closing import close_period
+from billing.services.credits import credit_amount
 from billing.services.subscriptions import change_plan
 from tests import factories
 from tests.alerts.conversations import Application, limit
@@ -108,6 +110,19 @@ class TestAnalytics:
         assert "Conversations by billing period All workspaces" in words
         assert "1 Jul – 31 Jul 2026, so far Starter, then Professional 40 1,000 4% $0.00" in words
         assert "1 Jun – 30 Jun 2026 Starter 320 250 128% $35.00" in words
+
+    def test_what_was_billed_stands_by_period_net_of_credits(self) -> None:
+        account = self.story()
+        assert "Spend by billing period" not in read(browser().get("/w/atlas/analytics"))
+        bill = close_period(account_id=account.pk, period=at(1, hour=0), clock=lambda: at(15, month=7), by=factories.BY)
+        assert bill is not None
+        words = read(browser().get("/w/atlas/analytics"))
+        assert "Spend by billing period All workspaces, as invoiced, before tax" in words
+        assert "1 Jun – 30 Jun 2026 $49.00 $35.00 $0.00 $84.00" in words
+        credit_amount(
+            invoice=bill, amount=Decimal(4), reason="goodwill", clock=lambda: at(16, month=7), by=factories.BY
+        )
+        assert "1 Jun – 30 Jun 2026 $49.00 $35.00 −$4.00 $80.00" in read(browser().get("/w/atlas/analytics"))
 
     def test_history_of_one_workspace(self) -> None:
         self.story()
