@@ -7,16 +7,13 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django_q.tasks import async_task
-
-from billing.services import documents
+from billing.services import documents, issuing
 from billing.services.closing import close_due
 from usage.clocks import system_clock
 from usage.jobs import once_per_slot
 from usage.services.audit import Actor
 
 CLOSING_TIME: Final = timedelta(seconds=200)  # of the 300 seconds that a job may take
-RENDERING_BATCH: Final = 50
 
 
 def close_due_periods(slot: str | datetime) -> None:
@@ -32,10 +29,8 @@ def close_due_periods(slot: str | datetime) -> None:
 def queue_rendering() -> int:
     """Queue what was issued a while ago and has no PDF; how many. The second net under the closing's own queue rows: a
     document that is rendered twice is stored once."""
-    now = system_clock()
-    waiting = documents.invoices_without_document(now=now)
-    for start in range(0, len(waiting), RENDERING_BATCH):
-        async_task("billing.jobs.render_documents", [str(pk) for pk in waiting[start : start + RENDERING_BATCH]])
+    waiting = documents.invoices_without_document(now=system_clock())
+    issuing.queue_rendering(waiting)
     return len(waiting)
 
 

@@ -163,9 +163,11 @@ SUPPORT_EMAIL = env("SUPPORT_EMAIL", default="support@headroom.example")
 
 # --- Background jobs (spec 8.1) ---
 # retry > timeout: a job that still runs is never started a second time. `name` salts the signed rows: keep it.
+DOCUMENT_JOBS = "documents"  # the queue of what may wait
 Q_CLUSTER = {
     "name": "headroom",
     "orm": "default",
+    "broker_class": "config.broker.Broker",
     "workers": number(env, "JOB_WORKERS", 2),
     "timeout": 300,
     "retry": 600,

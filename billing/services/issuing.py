@@ -29,6 +29,7 @@ from usage.services.audit import Actor
 ADJUSTMENT = str(InvoiceLine.Kind.ADJUSTMENT)
 CREDIT = str(InvoiceLine.Kind.CREDIT)
 
+RENDERED_TOGETHER: Final = 20  # a job of a few seconds: a worker is soon free for what is more urgent
 _LINE: Final = (
     *("id", "invoice", "account", "position", "kind", "description", "metric", "usage_period", "quantity", "included"),
     *("overage", "unit_price", "amount", "previous_cut_at", "cut_at", "detail"),
@@ -90,9 +91,15 @@ def issue_documents(drafts: Sequence[Draft], *, by: Actor) -> list[Invoice]:
     _write_audit(drafts, invoices, by)
     for invoice in invoices:
         signals.invoice_issued.send(Invoice, invoice_id=invoice.pk)
-    # A queue row, which commits with the documents.
-    async_task("billing.jobs.render_documents", [str(invoice.pk) for invoice in invoices])
+    queue_rendering([invoice.pk for invoice in invoices])
     return invoices
+
+
+def queue_rendering(invoice_ids: Sequence[uuid.UUID]) -> None:
+    """Queue rows for the first renderings, behind every other job; they commit with the documents."""
+    for start in range(0, len(invoice_ids), RENDERED_TOGETHER):
+        together = [str(pk) for pk in invoice_ids[start : start + RENDERED_TOGETHER]]
+        async_task("billing.jobs.render_documents", together, cluster=settings.DOCUMENT_JOBS)
 
 
 def _write_lines(drafts: Sequence[Draft], ids: Sequence[uuid.UUID]) -> None:

@@ -1,12 +1,16 @@
 """Periodic jobs: one table of schedules (spec 8.1), and a delivery that comes twice changes nothing."""
 
+import uuid
 from datetime import UTC, datetime
 
 import pytest
 from django.db import connection, connections, transaction
+from django_q.brokers import get_broker
 from django_q.models import OrmQ, Schedule
+from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 
+from billing.services.issuing import queue_rendering
 from config import schedules
 from config.schedules import JOBS, PeriodicJob, sync_schedules
 from usage import jobs
@@ -142,3 +146,29 @@ def test_a_job_is_queued_with_the_data_or_not_at_all() -> None:
         async_task("usage.jobs.beat")
         transaction.set_rollback(True)
     assert not OrmQ.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_people_wait_for_overtakes_the_rendering_of_documents() -> None:
+    OrmQ.objects.all().delete()
+    queue_rendering([uuid.uuid4() for _ in range(50)])
+    for number in (1, 2):
+        async_task("alerts.jobs.evaluate_account", number)
+    broker = get_broker()
+    taken = []
+    while task_set := broker.dequeue():
+        ((ack, payload),) = task_set
+        task = SignedPackage.loads(payload)
+        taken.append((task["func"], *map(str, task["args"][:1]))[: 2 if "alerts" in task["func"] else 1])
+        broker.acknowledge(ack)
+    rendering = ("billing.jobs.render_documents",)
+    assert taken == [("alerts.jobs.evaluate_account", "1"), ("alerts.jobs.evaluate_account", "2"), *[rendering] * 3]
+    assert OrmQ.objects.count() == 0
+
+
+@pytest.mark.django_db
+def test_a_job_that_is_taken_is_not_given_out_again() -> None:
+    OrmQ.objects.all().delete()
+    queue_rendering([uuid.uuid4()])
+    assert get_broker().dequeue()
+    assert not get_broker().dequeue()
