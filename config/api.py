@@ -223,18 +223,17 @@ def _unknown(request: HttpRequest) -> HttpResponse:
     return missing(request)
 
 
-def _patterns() -> tuple[list[URLPattern | URLResolver], str, str]:
+def _patterns() -> list[URLPattern | URLResolver]:
     patterns, app_name, namespace = api.urls
-    first: list[URLPattern] = []
+    soonest: list[URLPattern | URLResolver] = []
     for pattern in patterns:
         if isinstance(pattern, URLPattern):
             pattern.callback = _in_shape(pattern.callback)
             attempt = AT_ONCE.get(str(pattern.pattern))
             if attempt is not None:
-                pattern.callback = _at_once(attempt, pattern.callback)
-                first.append(pattern)
-    # Those that are asked most stand first: they are found soonest.
-    return [*first, *patterns, re_path(r"", _unknown)], app_name, namespace
+                soonest.append(path(f"api/{pattern.pattern}", _at_once(attempt, pattern.callback)))
+    # Those that are asked most stand first and on their own: each list of addresses within another costs time to enter.
+    return [*soonest, path("api/", ([*patterns, re_path(r"", _unknown)], app_name, namespace))]
 
 
-urlpatterns = [path("api/", _patterns())]
+urlpatterns = _patterns()

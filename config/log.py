@@ -20,7 +20,8 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        given = request.headers.get("X-Request-ID", "")
+        # Not `request.headers`, which reads all of them, on every request.
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
         value = given if _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex[:16]
         token = request_id.set(value)
         try:

@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from config import health, screens, screens_analytics, screens_billing, screens_teammates, screens_usage
+from config import api, health, screens, screens_analytics, screens_billing, screens_teammates, screens_usage
 
 # Pages of a workspace that show more than one app; each app adds its own.
 workspace_pages: list[URLPattern | URLResolver] = [
@@ -16,7 +16,7 @@ workspace_pages: list[URLPattern | URLResolver] = [
 ]
 
 urlpatterns = [
-    path("", include("config.api")),
+    *api.urlpatterns,
     path("ofrep/v1/", include("alerts.ofrep_urls")),
     path("w/<str:workspace_key>/", include(workspace_pages)),
     path("admin/", admin.site.urls),

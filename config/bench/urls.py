@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import include, path
+from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
+from config import urls
 from usage.api_auth import require_workspace
 from usage.clocks import system_clock
 from usage.services.api_keys import ADMITTED, admission
@@ -52,5 +53,5 @@ urlpatterns = [
     # Below the API's address, so that they take the API's way through the middleware.
     path("api/v1/bench/<str:key>/one-row", one_row),
     path("api/v1/bench/<str:key>/count", count_one),
-    path("", include("config.urls")),
+    *urls.urlpatterns,
 ]
