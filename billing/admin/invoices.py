@@ -210,7 +210,7 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
     """The bytes of the renderings. The first one is what was sent."""
 
     list_display = ("__str__", linked("invoice.account", "account"), "pages", "e_invoice", "created_at", "pdf")
-    list_filter = ("e_invoice",)
+    list_filter = (filled("e_invoice", "e-invoice", empty="Without", filled="With", is_text=True),)
     list_select_related = ("invoice__account",)
     search_fields = ("invoice__number", "invoice__account__key", "sha256")
     ordering = ("-created_at", "-pk")

@@ -73,3 +73,18 @@ def test_filters_that_links_set_forgive_any_value(account: Account, admin_client
 def test_the_index_lists_the_usage_tables_too(account: Account, admin_client: Client) -> None:
     page = admin_client.get(reverse("admin:index"))
     assert reverse("admin:usage_lookup") in page.content.decode()
+
+
+def test_filters_by_whether_a_column_is_filled_say_so_in_words(admin_client: Client, acme: Account) -> None:
+    for view, query, word in (
+        ("billing_invoicedocument", "e_invoice__isempty", "With"),
+        ("usage_account", "ended_at__isempty", "Ended"),
+        ("alerts_usagealert", "threshold__isempty", "On"),
+    ):
+        page = reverse(f"admin:{view}_changelist")
+        counts = [
+            admin_client.get(page, asked).context_data["cl"].result_count  # type: ignore[attr-defined]
+            for asked in ({}, {query: "1"}, {query: "0"})
+        ]
+        assert counts[0] == counts[1] + counts[2]
+        assert f">{word}</a>" in admin_client.get(page).content.decode()

@@ -131,7 +131,7 @@ def structure(path: str, label: str = "") -> Column:
     return column
 
 
-def filled(name: str, title: str, *, empty: str, filled: str) -> type[admin.SimpleListFilter]:
+def filled(name: str, title: str, *, empty: str, filled: str, is_text: bool = False) -> type[admin.SimpleListFilter]:
     """A filter by whether a column has a value, in words: `filled("ended_at", "state", empty="Running", …)`."""
 
     class Filled(admin.SimpleListFilter):
@@ -142,7 +142,10 @@ def filled(name: str, title: str, *, empty: str, filled: str) -> type[admin.Simp
 
         def queryset(self, request: Any, queryset: Any) -> Any:
             asked = self.value()
-            return queryset if asked is None else queryset.filter(Q(**{f"{name}__isnull": asked == "1"}))
+            if asked is None:
+                return queryset
+            without = Q(**{name: ""}) if is_text else Q(**{f"{name}__isnull": True})
+            return queryset.filter(without if asked == "1" else ~without)
 
     Filled.title = title
     return Filled
