@@ -21,7 +21,6 @@ from billing.models import BillingContact, Invoice, InvoiceDispatch, InvoiceDocu
 from billing.selectors import charges_so_far, explain, invoices, plan_for
 from billing.selectors.documents import counted_at
 from billing.selectors.explain import Explanation
-from billing.services.credits import is_cancelled
 from billing.services.documents import document_to_show
 from usage.access import shell_context, workspace_page
 from usage.charts import DailyChart, daily_chart, level_chart
@@ -33,9 +32,36 @@ from usage.models import Account, Workspace
 from usage.rounding import shown_quantity
 from usage.selectors import current_period
 from usage.selectors.lookup import EventCursor, EventRow
+from usage.written import Written
 
 PAGE: Final = 20
 EVENTS: Final = 50
+
+_LINE: Final = Written(
+    lambda invoice, position: InvoiceLine.objects.filter(invoice=invoice, position=position).select_related(
+        "metric", "account"
+    )
+)
+_LINES: Final = Written(
+    lambda invoice: InvoiceLine.objects.filter(invoice=invoice).select_related("metric").order_by("position")
+)
+_PLAN_LINES: Final = Written(
+    lambda invoice: InvoiceLine.objects.filter(invoice=invoice, kind=InvoiceLine.Kind.PLAN).values_list("pk", flat=True)
+)
+_DOCUMENT: Final = Written(
+    lambda invoice: InvoiceDocument.objects.filter(invoice=invoice).defer("content").order_by("rendering")[:1]
+)
+_CORRECTIONS: Final = Written(
+    lambda invoice: Invoice.objects.filter(corrects=invoice).order_by("issued_at", "sequence")
+)
+_NEWEST: Final = Written(
+    lambda account: (
+        Invoice.objects.filter(account=account)
+        .select_related("corrects", "payment")
+        .order_by("-issued_at", "-sequence")[: PAGE + 1]
+    )
+)
+_CONTACTS: Final = Written(lambda account: BillingContact.objects.filter(account=account).values_list("pk", flat=True))
 
 
 @require_GET
@@ -44,7 +70,7 @@ def invoice_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     """The account's documents, newest first; `?before=` and `?after=` (numbers) turn the pages."""
     account = workspace.account
     rows, pager = _page(request, account, reverse("invoices", args=[workspace.key]))
-    contacts = BillingContact.objects.filter(account=account).count()
+    contacts = len(_CONTACTS(account=account.pk))
     people = "Nobody gets them by e-mail yet" if not contacts else f"E-mailed to {_count(contacts, 'billing contact')}"
     context = shell_context(request, workspace, "invoices") | {
         "page_meta": {"facts": [account.name, people]},
@@ -61,24 +87,22 @@ def invoice_detail(request: HttpRequest, workspace: Workspace, number: str) -> H
     """A document with its lines, its PDF, and who got it."""
     invoice = _invoice(workspace, number)
     dispatches = InvoiceDispatch.objects.filter(invoice=invoice).order_by("id").prefetch_related("deliveries")
+    corrections = _CORRECTIONS(invoice=invoice.pk)
     context = shell_context(request, workspace, "invoices") | {
         "crumbs": [("Invoices", reverse("invoices", args=[workspace.key]))],
         "page_meta": {"period": _span(invoice), "facts": _facts(invoice)},
         "invoice": invoice,
-        "lines": [
-            (line, equation_of(line, currency=invoice.currency))
-            for line in invoice.lines.select_related("metric").order_by("position")
-        ],
+        "lines": [(line, equation_of(line, currency=invoice.currency)) for line in _LINES(invoice=invoice.pk)],
         "tax_lines": invoice.frozen["tax_lines"],
-        "document": InvoiceDocument.objects.filter(invoice=invoice).defer("content").order_by("rendering").first(),
+        "document": next(iter(_DOCUMENT(invoice=invoice.pk)), None),
         "sent": [
             (delivery, dispatch.reason == InvoiceDispatch.Reason.RESEND)
             for dispatch in dispatches
             for delivery in dispatch.deliveries.all()
             if delivery.channel == "email"
         ],
-        "corrections": invoice.corrections.order_by("issued_at", "sequence"),
-        "is_cancelled": is_cancelled(invoice),
+        "corrections": corrections,
+        "is_cancelled": any(each.frozen.get("cancels") is True for each in corrections),
         "zone": invoice.frozen["period"]["zone"],
     }
     return render(request, "billing/invoice_detail.html", context)
@@ -113,7 +137,7 @@ def invoice_line(request: HttpRequest, workspace: Workspace, number: str, positi
         "next_url": f"{address}?after={_cursor_text(events.next)}" if events and events.next else "",
         "first_url": address if request.GET.get("after") else "",
         "csv_url": reverse("invoice_line_csv", args=[workspace.key, number, position]) if told else "",
-        "was_upgraded": invoice.lines.filter(kind=InvoiceLine.Kind.PLAN).count() > 1,
+        "was_upgraded": len(_PLAN_LINES(invoice=invoice.pk)) > 1,
     }
     return render(request, "billing/invoice_line.html", context)
 
@@ -178,11 +202,10 @@ def _invoice(workspace: Workspace, number: str) -> Invoice:
 
 
 def _line(invoice: Invoice, position: int) -> InvoiceLine:
-    lines = InvoiceLine.objects.filter(invoice=invoice, position=position if position < 2**31 else 0)
-    line = lines.select_related("invoice__corrects", "metric", "account").first()
-    if line is None:
-        raise Http404
-    return line
+    for line in _LINE(invoice=invoice.pk, position=position if position < 2**31 else 0):
+        line.invoice = invoice
+        return line
+    raise Http404
 
 
 def _page(request: HttpRequest, account: Account, address: str) -> tuple[list[Invoice], dict[str, str | None] | None]:
@@ -194,7 +217,8 @@ def _page(request: HttpRequest, account: Account, address: str) -> tuple[list[In
         shown = list(reversed(found[:PAGE]))
         has_newer, has_older = len(found) > PAGE, True
     else:
-        found = list((invoices.older_than(rows, _known(account, before)) if before else rows)[: PAGE + 1])
+        older = invoices.older_than(rows, _known(account, before))[: PAGE + 1] if before else None
+        found = _NEWEST(account=account.pk) if older is None else list(older)
         shown = found[:PAGE]
         has_newer, has_older = bool(before), len(found) > PAGE
     if not shown or not (has_newer or has_older):

@@ -12,20 +12,30 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db import connection
-
-from billing.models import InvoiceLine
+from billing.models import BilledUsage, InvoiceLine
 from billing.selectors.cut import Cut, seats_at
 from billing.selectors.holdings import days_of_period
 from usage.models import Metric, Period, UsageDay, Workspace
 from usage.rounding import shown_quantity
 from usage.seats import seat_days
 from usage.selectors.lookup import EventCursor, EventRow, Page, events_of_line, iterate_events
+from usage.sql import planned
+from usage.written import Written, any_of
 
 ZERO: Final = Decimal(0)
 COLUMNS: Final = (
     *("document", "line", "metric", "workspace", "what", "source", "id", "occurred_at", "received_at", "day"),
     *("quantity", "unit"),
+)
+
+
+_PERIOD: Final = Written(lambda account, starts_at: Period.objects.filter(account=account, starts_at=starts_at))
+_PLACES: Final = Written(lambda account: Workspace.objects.filter(account=account).order_by("name", "key"))
+_BILLED: Final = Written(lambda line: BilledUsage.objects.filter(line=line).values_list("workspace_id", "quantity"))
+_DAYS: Final = Written(
+    lambda account, workspaces, metric, period: UsageDay.objects.filter(
+        any_of("workspace", workspaces), account=account, metric=metric, period=period
+    ).values_list("workspace_id", "day", "quantity")
 )
 
 
@@ -62,14 +72,14 @@ def explanation_of(line: InvoiceLine) -> Explanation | None:
     told = _told(line)
     if told is None or told.metric is None or told.usage_period is None:
         return None
-    workspaces = Workspace.objects.filter(account=line.account_id).order_by("name", "key")
+    (period,) = _PERIOD(account=line.account_id, starts_at=told.usage_period)
     return Explanation(
         asked=line,
         line=told,
         metric=told.metric,
-        period=Period.objects.get(account=line.account_id, starts_at=told.usage_period),
-        workspaces={workspace.pk: workspace for workspace in workspaces},
-        ledger=dict(line.billed.values_list("workspace_id", "quantity")),
+        period=period,
+        workspaces={workspace.pk: workspace for workspace in _PLACES(account=line.account_id)},
+        ledger=dict(_BILLED(line=line.pk)),
     )
 
 
@@ -110,10 +120,13 @@ def days_behind(told: Explanation) -> dict[int, dict[date, Decimal]]:
         held = seats_at(account=line.account, period=told.period, metric_id=told.metric.pk, cut=Cut(until, True))
         return {workspace: dict(zip(days, counts, strict=True)) for workspace, counts in held.items()}
     found: dict[int, dict[date, Decimal]] = {}
-    stored = UsageDay.objects.filter(
-        account=line.account_id, workspace__in=told.workspaces, metric=told.metric, period=told.period.starts_at
+    stored = _DAYS(
+        account=line.account_id,
+        workspaces=list(told.workspaces),
+        metric=told.metric.pk,
+        period=told.period.starts_at,
     )
-    for workspace, day, quantity in stored.values_list("workspace_id", "day", "quantity"):
+    for workspace, day, quantity in stored:
         found.setdefault(workspace, {})[day] = quantity
     # What was received since is few, or nothing: it is taken off again, instead of summing all events.
     for workspace, day, quantity in _later(told, until):
@@ -211,6 +224,4 @@ def _rows(query: str, told: Explanation, **instants: datetime | None) -> list[tu
         "period": told.period.starts_at,
         **instants,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(query, arguments)
-        return list(cursor.fetchall())
+    return planned(query, arguments)

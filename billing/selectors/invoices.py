@@ -11,6 +11,7 @@ from billing.models import Invoice
 from billing.selectors.documents import with_lines
 from usage.errors import NotFound
 from usage.models import Account
+from usage.written import Written
 
 COLUMNS: Final = (
     *("number", "kind", "issued_on", "due_on", "period_start", "period_end", "line", "line_kind", "description"),
@@ -19,12 +20,17 @@ COLUMNS: Final = (
 )
 
 
+_NUMBERED: Final = Written(
+    lambda account, number: Invoice.objects.filter(account=account, number=number).select_related("corrects", "payment")
+)
+
+
 def invoice_of(account: Account, number: str) -> Invoice:
     """The account's document with that number. Raises NotFound for missing and foreign ones alike (spec 1.5)."""
-    found = None if "\x00" in number else invoices_of(account).filter(number=number).first()
-    if found is None:
+    found = [] if "\x00" in number else _NUMBERED(account=account.pk, number=number)
+    if not found:
         raise NotFound("There is no such invoice.")
-    return found
+    return found[0]
 
 
 def invoices_of(account: Account) -> QuerySet[Invoice]:

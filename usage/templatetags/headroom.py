@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from django import template
@@ -148,6 +149,15 @@ def local_day(value: object, zone: str) -> date | None:
     return None if at is None else formats.local_day(at, zone)
 
 
+_TIMES: Final[Mapping[str, Callable[[datetime], str]]] = {
+    "minute": lambda local: f"{formats.short_date(local)}, {local:%H:%M}",
+    "second": lambda local: f"{formats.short_date(local)}, {local:%H:%M:%S}",
+    "clock": lambda local: f"{local:%H:%M}",
+    "day": formats.short_date,
+    "short": formats.day_and_month,
+}
+
+
 @register.simple_tag
 def local_time(value: object, zone: str, style: str = "minute") -> SafeString | str:
     """`<time>` in the account's zone; styles: `minute`, `second`, `clock` (14:30), `day` (8 Nov 2026), `short`."""
@@ -155,14 +165,7 @@ def local_time(value: object, zone: str, style: str = "minute") -> SafeString | 
     if at is None:
         return "–"
     local = at.astimezone(ZoneInfo(zone))
-    words = {
-        "minute": formats.local_minute(at, zone),
-        "second": formats.local_second(at, zone),
-        "clock": f"{local:%H:%M}",
-        "day": formats.short_date(local.date()),
-        "short": formats.day_and_month(local.date()),
-    }[style]
-    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), words)
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), _TIMES[style](local))
 
 
 @register.simple_tag
