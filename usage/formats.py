@@ -45,6 +45,7 @@ class Figure(str):
         return self
 
 
+@lru_cache(maxsize=8192)
 def number(value: Decimal | int) -> Figure:
     """Exact, with thousands separators and without trailing zeros: `1,043`, `443.75`, `−2`."""
     amount = Decimal(value)
@@ -56,6 +57,7 @@ def number(value: Decimal | int) -> Figure:
     return Figure(text.replace("-", MINUS))
 
 
+@lru_cache(maxsize=8192)
 def figure(value: Decimal | int) -> Figure:
     """For figures, labels and tooltips: at most two decimals, half-up (`301.53`). Tables have the exact value."""
     amount = Decimal(value)
