@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from config.bench import alerts, answers, evaluation, ingest, invoices, pages
+from config.bench import alerts, answers, evaluation, ingest, invoices, page_times, pages
 from config.bench.filling import fill
 from config.bench.ground import Ground, Sizes, own_database, query
 from config.bench.measure import Row
+from config.demo.load import make_demo
 from usage.clocks import system_clock
 
 Say = Callable[[str], None]
 
-BENCHMARKS: Final[Mapping[str, Callable[[Ground], Iterator[Row]]]] = {
+Benchmark = Callable[[Ground], Iterator[Row]]
+
+OF_EVENTS: Final[Mapping[str, Benchmark]] = {
     "pages": pages.usage_page,
     "ingest": ingest.batches,
     "single": ingest.single,
@@ -24,18 +27,31 @@ BENCHMARKS: Final[Mapping[str, Callable[[Ground], Iterator[Row]]]] = {
     "closing": invoices.closing,
     "pdfs": invoices.pdfs,
 }
+OF_DEMO: Final[Mapping[str, Benchmark]] = {"page_times": page_times.page_times}
+BENCHMARKS: Final[Mapping[str, Benchmark]] = {**OF_EVENTS, **OF_DEMO}
 
 
 def measured(*, names: Iterable[str], sizes: Sizes, say: Say) -> Iterator[Row]:
-    """The rows of the benchmarks of these names, on a database of their own that is gone afterwards."""
-    with own_database(sizes, system_clock()) as ground:
-        say(f"Making {sizes.events:,} events of {sizes.accounts:,} accounts …")
-        fill(ground)
-        say(_described())
-        for name, benchmark in BENCHMARKS.items():
-            if name in names:
+    """The rows of the benchmarks of these names, on databases of their own that are gone afterwards."""
+    grounds = (
+        (OF_EVENTS, fill, f"Making {sizes.events:,} events of {sizes.accounts:,} accounts …"),
+        (OF_DEMO, _demo, "Making the demo …"),
+    )
+    for benchmarks, prepare, what in grounds:
+        chosen = {name: benchmark for name, benchmark in benchmarks.items() if name in names}
+        if not chosen:
+            continue
+        with own_database(sizes, system_clock()) as ground:
+            say(what)
+            prepare(ground)
+            say(_described())
+            for name, benchmark in chosen.items():
                 say(f"{name} …")
                 yield from benchmark(ground)
+
+
+def _demo(ground: Ground) -> None:
+    make_demo(now=ground.now)
 
 
 def table(rows: Sequence[Row]) -> str:

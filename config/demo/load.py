@@ -22,6 +22,14 @@ READ_AFTER = timedelta(days=6)
 
 def load_demo(*, now: datetime) -> bool:
     """Make both accounts as they would stand at `now` and send their e-mails. False when the demo is there already."""
+    is_new = make_demo(now=now)
+    if is_new:
+        deliver_due(clock=system_clock)
+    return is_new
+
+
+def make_demo(*, now: datetime) -> bool:
+    """`load_demo` without sending what is due."""
     if Account.objects.filter(key__in=[company.key for company in COMPANIES]).exists():
         return False
     with transaction.atomic():
@@ -47,5 +55,4 @@ def load_demo(*, now: datetime) -> bool:
             deliver_dispatches(now=invoice.issued_at + timedelta(seconds=30), limit=1)
         evaluate(account_ids=None, now=now)
         mark_as_read(users, before=now - READ_AFTER, now=now)
-    deliver_due(clock=system_clock)
     return True
