@@ -169,6 +169,20 @@ def notifications_for(*, user: User, workspace: Workspace) -> QuerySet[Notificat
     return notifications_of(workspace=workspace).annotate(is_read=Exists(read))
 
 
+_LATEST: Final = Written(
+    lambda user, account, workspace: (
+        Notification.objects.filter(Q(workspace=workspace) | Q(workspace=None), account=account)
+        .annotate(is_read=Exists(NotificationRead.objects.filter(notification=OuterRef("pk"), user=user)))
+        .order_by("-at", "-id")[:20]
+    )
+)
+
+
+def latest_notifications(*, user: User, workspace: Workspace, number: int) -> Sequence[Notification]:
+    """The newest of `notifications_for`, up to 20."""
+    return _LATEST(user=user.pk, account=workspace.account_id, workspace=workspace.pk)[:number]
+
+
 _UNREAD = """
 SELECT count(*)
   FROM (SELECT FROM alerts_notification n

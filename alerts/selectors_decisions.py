@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-from alerts.models import Conversation, HandoverSteps
+from alerts.models import HandoverSteps
 from alerts.models import Workflow as StoredWorkflow
 from alerts.workflow_rules import DEFAULT_HANDOVER, Step, Workflow, handover_steps_from_json
 from usage.errors import AccountEnded
-from usage.models import Account, Metric, UsageTotal, Workspace
+from usage.models import Account, Workspace
 from usage.rounding import shown_quantity
 from usage.services.periods import open_period
 from usage.sql import prepared
+from usage.written import Written
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +117,17 @@ class WorkflowRow:
     rules: Workflow | None
 
 
+_WORKFLOWS: Final = Written(
+    lambda workspace: StoredWorkflow.objects.filter(workspace=workspace).order_by("position", "id")
+)
+_HANDOVER: Final = Written(
+    lambda workspace: HandoverSteps.objects.filter(workspace=workspace).values_list("steps", flat=True)
+)
+
+
 def workflows_of(*, workspace: Workspace) -> list[WorkflowRow]:
     """All workflows of the workspace in the order in which they are tried, also those that are off."""
-    return [workflow_row(row) for row in StoredWorkflow.objects.filter(workspace=workspace).order_by("position", "id")]
+    return [workflow_row(row) for row in _WORKFLOWS(workspace=workspace.pk)]
 
 
 def workflow_row(row: StoredWorkflow) -> WorkflowRow:
@@ -133,7 +142,7 @@ def workflow_row(row: StoredWorkflow) -> WorkflowRow:
 
 def handover_steps_of(*, workspace: Workspace) -> tuple[Step, ...]:
     """What happens in the workspace when the agent may not answer."""
-    stored = HandoverSteps.objects.filter(workspace=workspace).values_list("steps", flat=True).first()
+    stored = next(iter(_HANDOVER(workspace=workspace.pk)), None)
     return parsed_handover_steps(json.dumps(stored) if stored else None)
 
 
@@ -171,15 +180,23 @@ class ResolutionRate:
         return self.resolutions * 100 / self.conversations if self.conversations else None
 
 
+_RESOLUTIONS = """
+SELECT m.unit_size,
+       (SELECT t.quantity FROM usage_usagetotal t
+         WHERE t.account_id = %(account)s AND t.workspace_id = %(workspace)s AND t.metric_id = m.id
+           AND t.period = %(period)s),
+       (SELECT count(*) FROM alerts_conversation c
+         WHERE c.workspace_id = %(workspace)s AND c.metric_id = m.id AND c.first_period = %(period)s
+           AND c.first_answered_by = 'ai_agent')
+  FROM usage_metric m WHERE m.key = %(metric)s
+"""
+
+
 def resolution_rate(*, workspace: Workspace, period: datetime, metric: str = "ai_resolutions") -> ResolutionRate:
     """The rate of the billing period that starts at `period`; voided resolutions do not count (spec 4.5)."""
-    used = UsageTotal.objects.filter(
-        account_id=workspace.account_id, workspace_id=workspace.pk, metric__key=metric, period=period
-    ).values_list("quantity", flat=True)
-    conversations = Conversation.objects.filter(
-        workspace=workspace, metric__key=metric, first_period=period, first_answered_by="ai_agent"
-    ).count()
-    unit_size = Metric.objects.filter(key=metric).values_list("unit_size", flat=True).first() or 1
-    return ResolutionRate(
-        resolutions=shown_quantity(used.first() or Decimal(0), unit_size=unit_size), conversations=conversations
-    )
+    asked = {"account": workspace.account_id, "workspace": workspace.pk, "metric": metric, "period": period}
+    for unit_size, used, conversations in prepared(_RESOLUTIONS, asked):
+        return ResolutionRate(
+            resolutions=shown_quantity(used or Decimal(0), unit_size=unit_size), conversations=conversations
+        )
+    return ResolutionRate(resolutions=Decimal(0), conversations=0)

@@ -25,8 +25,14 @@ from usage.formats import local_day, money, short_date
 from usage.models import Workspace
 from usage.services.audit import Actor
 from usage.services.periods import next_period_of, open_period
+from usage.written import Written
 
 FLAG: Final = "can_manage_billing"
+_TOLD: Final = Written(
+    lambda account, period: Notification.objects.filter(
+        account=account, kind=Notification.Kind.SPEND_ALERT, period=period
+    ).order_by("-at", "-id")
+)
 
 
 @require_http_methods(["GET", "POST"])
@@ -79,7 +85,6 @@ def _context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
     if held is not None and held.threshold is not None:
         what = f"Spend alert at {money(held.threshold, account.currency)}"
     setting = Setting("spend_alert.changed", what, held.from_period if held else None)
-    told = Notification.objects.filter(account=account, kind=Notification.Kind.SPEND_ALERT, period=period.starts_at)
     return shell_context(request, workspace, "billing") | {
         "state": state,
         "form": {
@@ -89,7 +94,7 @@ def _context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
             "errors": [],
         },
         "so_far": charges_so_far(account=account, period=period, now=now).so_far,
-        "told": told.order_by("-at", "-id"),
+        "told": _TOLD(account=account.pk, period=period.starts_at),
         "records": records_of(account=account, workspace=None, subject="spend", settings=[setting], now=now),
         "zone": period.zone,
         "starts_on": local_day(next_period_of(period)[0], period.zone),

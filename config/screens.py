@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from alerts.selectors import notifications_for
+from alerts.selectors import latest_notifications
 from alerts.selectors_decisions import resolution_rate
 from alerts.selectors_rules import NO_RULES
 from billing.charges import CONTRACTED
@@ -26,11 +26,13 @@ from usage.formats import day_and_month, local_day, money, number, percent, peri
 from usage.models import Metric, Period, Workspace
 from usage.rounding import shown_quantity
 from usage.selectors import account_usage
+from usage.written import Written
 
 CONVERSATIONS = "conversations"
 NEAR = Decimal("0.5")  # of a level: below that nothing is near
 SHOWN = 6
 NOTES = 4
+_ENDING: Final = Written(lambda account, at: Period.objects.filter(account=account, ends_at=at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def dashboard(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "so_far": money(charges.so_far, account.currency),
         "cost_facts": [fixed, overage, {"label": "Projected total", "value": total, "total": True}],
         "next_invoice": f"{day_and_month(ends)} {ends.year}" if charges.fixed or reading.standing.terms else "",
-        "notes": list(notifications_for(user=user, workspace=workspace)[:NOTES]),
+        "notes": latest_notifications(user=user, workspace=workspace, number=NOTES),
         "zone": period.zone,
     }
     return page_or_partial(request, "pages/dashboard.html", "live", context)
@@ -80,7 +82,7 @@ def _conversations(reading: Reading) -> dict[str, Any]:
         return {"stats": [], "chart": None}
     metric, period, key = terms.metric, reading.frame.period, reading.workspace.pk
     days = dict(reading.standing.usage[metric.pk].days.get(key, []))
-    before = Period.objects.filter(account_id=period.account_id, ends_at=period.starts_at).first()
+    before = next(iter(_ENDING(account=period.account_id, at=period.starts_at)), None)
     last: dict[date, Decimal] = {}
     if before is not None:
         last = dict(

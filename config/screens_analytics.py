@@ -27,6 +27,7 @@ from usage.formats import day_and_month, figure, money, number, period_span
 from usage.models import Account, Metric, Period, Workspace
 from usage.rounding import shown_quantity
 from usage.selectors import current_period, last_checked_at, last_periods, usage_history
+from usage.written import Written, any_of
 
 COUNTS: Final = (6, 12, 24)
 COLUMNS: Final = (
@@ -42,6 +43,10 @@ COLUMNS: Final = (
     "currency",
 )
 
+_METRICS: Final = Written(lambda ids: Metric.objects.filter(any_of("pk", ids)).order_by("position", "key"))
+_CHANGES: Final = Written(
+    lambda account: Subscription.objects.filter(account=account).select_related("plan").order_by("period", "starts_on")
+)
 History = Mapping[datetime, Mapping[int, MetricCharge]]
 
 
@@ -140,7 +145,7 @@ def _shown(request: HttpRequest, workspace: Workspace) -> Shown:
 def _metrics(history: History) -> list[Metric]:
     """The metrics that had terms in any of the periods, in their order."""
     ids = {metric_id for charges in history.values() for metric_id in charges}
-    return list(Metric.objects.filter(pk__in=ids).order_by("position", "key"))
+    return _METRICS(ids=list(ids))
 
 
 def _quantities(shown: Shown) -> Mapping[tuple[int, datetime], Decimal]:
@@ -254,9 +259,7 @@ def _spend_rows(shown: Shown, spend: Mapping[datetime, Spend]) -> list[dict[str,
 
 def _plans(shown: Shown) -> dict[datetime, str]:
     """The plans of each period in words: “Starter, then Professional”."""
-    changes = list(
-        Subscription.objects.filter(account=shown.account).select_related("plan").order_by("period", "starts_on")
-    )
+    changes = _CHANGES(account=shown.account.pk)
     found = {}
     for period in shown.periods:
         before = [row for row in changes if row.period < period.starts_at]
