@@ -75,7 +75,7 @@ def test_the_index_lists_the_usage_tables_too(account: Account, admin_client: Cl
     assert reverse("admin:usage_lookup") in page.content.decode()
 
 
-def test_filters_by_whether_a_column_is_filled_say_so_in_words(admin_client: Client, acme: Account) -> None:
+def test_filters_by_whether_a_column_is_filled_say_so_in_words(admin_client: Client, account: Account) -> None:
     for view, query, word in (
         ("billing_invoicedocument", "e_invoice__isempty", "With"),
         ("usage_account", "ended_at__isempty", "Ended"),
