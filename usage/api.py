@@ -93,7 +93,6 @@ def _problem(description: str) -> dict[str, Any]:
                     "schema": {
                         "type": ["object", "array"],
                         "minItems": 1,
-                        "maxItems": cloudevents.MAX_EVENTS,
                         "description": "An event as its headers leave it: its data in binary mode, else as above.",
                     }
                 },
