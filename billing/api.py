@@ -17,7 +17,7 @@ from usage.api_auth import bearer, clock_for, workspace_of
 from usage.errors import InvalidInput
 from usage.models import Account, Period
 from usage.rounding import plain_quantity, shown_quantity
-from usage.selectors import current_period, last_checked_at
+from usage.selectors import current_period
 
 router = Router(tags=["Billing"])
 router.add_router("", api_invoices.router)
@@ -77,7 +77,7 @@ def read_usage(
     return {
         "period": {"starts_at": _iso(period.starts_at), "ends_at": _iso(period.ends_at)},
         "as_of": _iso(now),
-        "checked_at": _iso(last_checked_at(account, period=period)),
+        "checked_at": _iso(standing.checked_at),
         "currency": account.currency,
         "total_overage": plain_money(charges.total_overage, account.currency),
         "projected_total": _money(charges.projected_total, account.currency),

@@ -70,15 +70,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Reading:
-    """One read of a workspace's usage: everything its cards are made of. `now` is at most the period's end;
-    `checked_at` is when alerts and limits were last checked (spec 2.8)."""
+    """One read of a workspace's usage: everything its cards are made of. `now` is at most the period's end."""
 
     workspace: Workspace
     frame: Frame
     standing: Standing
     rules: Mapping[int, Rules]
     now: datetime
-    checked_at: datetime | None
 
     @property
     def is_running(self) -> bool:

@@ -32,7 +32,6 @@ from usage.formats import day_and_month, figure, local_day, money, number, perio
 from usage.models import Account, Metric, Period, Workspace
 from usage.permissions import has_flag
 from usage.rounding import shown_quantity
-from usage.selectors import last_checked_at
 from usage.written import Written
 
 _FIRST_DAY: Final = Written(
@@ -82,7 +81,7 @@ def billing(request: HttpRequest, workspace: Workspace) -> HttpResponse:
             "day": frame.day(until),
             "days": period.days,
             "updated_at": until,
-            "checked_at": last_checked_at(account, period=period),
+            "checked_at": standing.checked_at,
             "zone": period.zone,
         },
         "is_fragment": is_fragment_request(request),

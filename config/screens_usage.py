@@ -71,15 +71,9 @@ def read_usage(workspace: Workspace, *, first_day: date | None = None) -> Readin
         add_ons=(),
         terms=terms,
         usage=stored.of(metrics.values(), now=until),
-    )
-    return Reading(
-        workspace=workspace,
-        frame=frame,
-        standing=standing,
-        rules=rules.of(metrics),
-        now=until,
         checked_at=stored.checked_at,
     )
+    return Reading(workspace=workspace, frame=frame, standing=standing, rules=rules.of(metrics), now=until)
 
 
 def asked_day(request: HttpRequest) -> date | None:
@@ -107,7 +101,7 @@ def page_meta(reading: Reading) -> dict[str, Any]:
         "day": reading.frame.day(reading.now),
         "days": period.days,
         "updated_at": reading.now,
-        "checked_at": reading.checked_at,
+        "checked_at": reading.standing.checked_at,
     }
 
 

@@ -216,6 +216,6 @@ def test_the_number_of_queries_does_not_grow(client, django_assert_num_queries):
     start_subscription(account=account, plan=Plan.objects.get(key="starter"), period=start, by=BY)
     headers = bearer(make_key(account, "read"))
     client.get("/api/v1/workspaces/w1/usage", headers=headers)
-    # Key with workspace, period with account, terms, plan with add-ons, totals, days, levels, checked at.
-    with django_assert_num_queries(8):
+    # Key with workspace, period with account, terms, plan with add-ons, totals, days, levels.
+    with django_assert_num_queries(7):
         client.get("/api/v1/workspaces/w1/usage", headers=headers)
