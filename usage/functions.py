@@ -39,7 +39,7 @@ DECLARE
     is_kept constant boolean := p_keep_for IS NOT NULL;
     n numeric; used numeric; held numeric; released numeric; in_time numeric;
     v_metric bigint; v_kind text; v_step numeric;
-    v_received timestamptz; v_cut timestamptz; v_ended timestamptz;
+    v_received timestamptz; v_cut timestamptz; v_ended timestamptz; v_at timestamptz;
     v_period timestamptz; v_ends timestamptz; v_day date; v_next numeric;
     s_workspace bigint; s_metric bigint; s_quantity numeric;
     is_swept boolean := false;
@@ -55,10 +55,11 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(p_lock_base + p_account);
     SELECT a.ended_at, a.last_cut_at INTO v_ended, v_cut FROM usage_account a WHERE a.id = p_account;
     v_received := greatest(p_now, v_cut + interval '1 microsecond');
-    IF v_ended <= p_now THEN outcome := 'account_ended'; RETURN; END IF;
-    SELECT p.starts_at, p.ends_at, (p_now AT TIME ZONE p.zone)::date INTO v_period, v_ends, v_day FROM usage_period p
-     WHERE p.account_id = p_account AND p.starts_at <= p_now ORDER BY p.starts_at DESC LIMIT 1;
-    IF NOT FOUND OR p_now >= v_ends THEN outcome := 'no_period'; RETURN; END IF;
+    -- What was counted before the account's end may be asked again after it, and is answered by its last period.
+    v_at := least(p_now, v_ended - interval '1 microsecond');
+    SELECT p.starts_at, p.ends_at, (v_at AT TIME ZONE p.zone)::date INTO v_period, v_ends, v_day FROM usage_period p
+     WHERE p.account_id = p_account AND p.starts_at <= v_at ORDER BY p.starts_at DESC LIMIT 1;
+    IF NOT FOUND OR v_at >= v_ends THEN outcome := 'no_period'; RETURN; END IF;
     ends_at := v_ends;
 
     IF is_kept THEN
@@ -82,6 +83,7 @@ BEGIN
         END IF;
         RETURN;
     END IF;
+    IF v_ended <= p_now THEN outcome := 'account_ended'; RETURN; END IF;
 
     used := CASE WHEN is_kept THEN 0 ELSE n END;
     held := n - used;

@@ -177,6 +177,16 @@ def test_an_ended_account_and_a_time_before_the_first_period_are_refused() -> No
     assert not UsageEvent.objects.exists()
 
 
+def test_a_retry_after_the_accounts_end_is_told_that_it_was_counted() -> None:
+    take(consume_id="before the end")
+    Account.objects.update(ended_at=NOON + timedelta(hours=1))
+    late = NOON + timedelta(days=90)
+    assert take(consume_id="before the end", at=late).reason == "duplicate"
+    with pytest.raises(AccountEnded):
+        take(consume_id="after the end", at=late)
+    assert UsageEvent.objects.count() == 1
+
+
 def test_it_counts_the_local_day() -> None:
 
     make_account("pacific", workspaces=["kiri"], zone="Pacific/Kiritimati")
