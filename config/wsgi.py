@@ -3,11 +3,20 @@
 import gc
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.template.loader import get_template
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
+
+# The first visitors do not wait for pages to be loaded.
+get_resolver()._populate()
+templates = settings.BASE_DIR / "templates"
+for file in templates.rglob("*.html"):
+    get_template(str(file.relative_to(templates)))
 
 # What is loaded now stays for good. Left out of the collector's rounds, no request waits until all of it was looked at.
 gc.collect()

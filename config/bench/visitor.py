@@ -11,7 +11,8 @@ from http.cookies import SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from django.core.wsgi import get_wsgi_application
+from django.conf import settings
+from django.utils.module_loading import import_string
 
 _HOST: Final = "localhost"
 _LINK: Final = re.compile(r'\b(href|hx-get)="([^"#]+)')
@@ -91,4 +92,5 @@ class Visitor:
 
 @cache
 def _application() -> Any:
-    return get_wsgi_application()
+    # As the web server loads it: with everything that it readies before the first request.
+    return import_string(settings.WSGI_APPLICATION)

@@ -29,7 +29,7 @@ def account() -> Account:
 
 def browser(email: str = "ada@example.com", **headers: str) -> Client:
     client = Client(headers=headers or None)
-    client.force_login(User.objects.get(email=email), backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(User.objects.get(email=email), backend="usage.sign_in.UserBackend")
     return client
 
 

@@ -17,7 +17,7 @@ LOOKS = ((WIDE, "light"), (WIDE, "dark"), (PHONE, "light"))
 def log_in(page: Any, live_server: Any, email: str = "ada@example.com") -> None:
     """Go on as that person, without the login form."""
     client = Client()
-    client.force_login(User.objects.get(email=email), backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(User.objects.get(email=email), backend="usage.sign_in.UserBackend")
     # Colours and places are judged, so nothing may be on its way.
     page.emulate_media(reduced_motion="reduce")
     page.context.clear_cookies()

@@ -139,7 +139,7 @@ def client() -> Client:
     make_teammate(alerts=True, limits=True, billing=True)
     client = Client(raise_request_exception=False)
     ada = User.objects.get(email="ada@example.com")
-    client.force_login(ada, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(ada, backend="usage.sign_in.UserBackend")
     return client
 
 

@@ -18,7 +18,7 @@ from tests.alerts.conversations import make_account
 from usage.models import Account, Period, User, Workspace
 
 NOON = factories.NOON
-BACKEND = "django.contrib.auth.backends.ModelBackend"
+BACKEND = "usage.sign_in.UserBackend"
 
 
 def make_company(

@@ -12,18 +12,25 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from usage.errors import NotFound
-from usage.models import Account, Metric, Period, UsageTotal
+from usage.models import Account, Metric, Period
 from usage.periods import Period as Span
 from usage.periods import local_day, local_days
 from usage.seats import SeatDay, seat_days, seats_per_day
 from usage.services.periods import open_period
-from usage.sql import Read, prepared
+from usage.sql import Read, from_columns, model_columns, prepared
+from usage.written import Written
 
 # The names under which the sweeps record their runs (spec 2.8).
 SWEEPS = ("refresh", "recalculate-limits", "recalculate_limits")
+
+_FIRST: Final = Written(lambda account: Period.objects.filter(account=account).order_by("starts_at")[:1])
+_PERIODS: Final = f"""
+SELECT {model_columns(Period, "p")} FROM usage_period p
+ WHERE p.account_id = %(account)s AND p.starts_at <= %(until)s ORDER BY p.starts_at DESC LIMIT %(count)s
+"""  # noqa: S608 - columns of our own table
 
 
 @dataclass(slots=True)
@@ -81,7 +88,7 @@ def current_period(account: Account, now: datetime) -> Period:
     at = now
     if account.ended_at is not None and at >= account.ended_at:
         at = account.ended_at - timedelta(microseconds=1)
-    first = Period.objects.filter(account=account).order_by("starts_at").first()
+    first = next(iter(_FIRST(account=account.pk)), None)
     if first is not None and at < first.starts_at:
         return first
     return open_period(account_id=account.pk, at=at)
@@ -97,8 +104,8 @@ def period_of(account: Account, at: datetime) -> Period:
 
 def last_periods(account: Account, *, until: Period, count: int) -> list[Period]:
     """The last `count` periods up to and including `until`, oldest first."""
-    found = Period.objects.filter(account=account, starts_at__lte=until.starts_at).order_by("-starts_at")[:count]
-    return list(reversed(found))
+    found = prepared(_PERIODS, {"account": account.pk, "until": until.starts_at, "count": count})
+    return [from_columns(Period, row) for row in reversed(found)]
 
 
 # The workspaces (with the last sweep, which looked at all of them), what was counted, and the limits that wait where
@@ -139,6 +146,14 @@ SELECT d.workspace_id, d.metric_id, d.period, d.day, d.quantity, d.level
          WHERE b.account_id = %(account)s AND b.workspace_id = w.id AND b.metric_id = m.id AND b.period < %(first)s
          ORDER BY b.period DESC, b.day DESC LIMIT 1)) AS d
  WHERE w.account_id = %(account)s
+"""
+
+_HISTORY = """
+SELECT t.metric_id, t.period, t.workspace_id, t.quantity
+  FROM usage_usagetotal t
+ WHERE t.account_id = %(account)s AND t.period = ANY(%(periods)s::timestamptz[])
+   AND t.metric_id = ANY(%(metrics)s::bigint[])
+   AND t.workspace_id = ANY(ARRAY(SELECT w.id FROM usage_workspace w WHERE w.account_id = %(account)s))
 """
 
 # A period named: one step into the totals' key for each workspace.
@@ -240,12 +255,8 @@ def usage_history(
     counted = [metric.pk for metric in wanted if metric.kind != Metric.Kind.LEVEL]
     levels = [metric.pk for metric in wanted if metric.kind == Metric.Kind.LEVEL]
     if counted and periods:
-        totals = UsageTotal.objects.filter(
-            account=account,
-            workspace__account=account,
-            metric__in=counted,
-            period__in=[period.starts_at for period in periods],
-        ).values_list("metric_id", "period", "workspace_id", "quantity")
+        starts = [period.starts_at for period in periods]
+        totals = prepared(_HISTORY, {"account": account.pk, "metrics": counted, "periods": starts})
         for metric_id, starts_at, workspace_id, quantity in totals:
             history[metric_id][starts_at][workspace_id] = quantity
     if levels and periods:
