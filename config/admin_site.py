@@ -20,6 +20,10 @@ class HeadroomAdminSite(AdminSite):
     index_title = "Operate Headroom"
     empty_value_display = "–"
 
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self._app_lists: dict[tuple[frozenset[str] | None, str | None], list[Any]] = {}
+
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """The queue's own admin could write schedules by hand, and one wrong schedule stops all (config.schedules)."""
         if admin_class is not None and admin_class.__module__ == "django_q.admin":
@@ -47,7 +51,17 @@ class HeadroomAdminSite(AdminSite):
         return super().index(request, {**(extra_context or {}), "is_new": is_new})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """The models, and the operator's pages as if they were some."""
+        """The models, and the operator's pages as if they were some. The same for all who have the same permissions,
+        so it is made once for them: every page lists it, and fifty models' addresses take as long as the page's rows.
+        """
+        user = request.user
+        rights = None if user.is_superuser else frozenset(user.get_all_permissions())
+        made = self._app_lists.get((rights, app_label))
+        if made is None:
+            made = self._app_lists[rights, app_label] = self._app_list(request, app_label)
+        return made
+
+    def _app_list(self, request: HttpRequest, app_label: str | None) -> list[Any]:
         apps: list[Any] = super().get_app_list(request, app_label)
         apps.sort(key=lambda app: ORDER.index(app["app_label"]) if app["app_label"] in ORDER else len(ORDER))
         own = []
