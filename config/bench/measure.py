@@ -149,6 +149,11 @@ def processes_of(session: int) -> list[int]:
 
 
 def _cpu(pid: int) -> float | None:
+    # By the scheduler's own clock: ticks miss most of what runs for less than a tick, as the servers of small requests.
+    with suppress(OSError, ValueError, IndexError):
+        threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+        if nanoseconds := sum(int(thread.read_text().split()[0]) for thread in threads):
+            return nanoseconds / 1e9
     with suppress(OSError, ValueError, IndexError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICK
