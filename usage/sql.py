@@ -15,7 +15,7 @@ from weakref import WeakSet
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 
 from usage import wire
 
@@ -102,13 +102,6 @@ def _run(query: str, parameters: Parameters, row_factory: Any, *, is_prepared: b
         link.health_check_done = True
         # Not `cursor.description`, which describes each column anew.
         return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
-
-
-def fetch[Row](rows: QuerySet[Any, Row]) -> list[Row]:
-    """The rows of a queryset by a prepared statement: the ORM writes the text, PostgreSQL plans it once a connection,
-    not each time. For reads that many pages repeat; the text must not depend on what is asked for (no IN)."""
-    with server_bound(connections[DEFAULT_DB_ALIAS]):
-        return list(rows)
 
 
 @contextmanager

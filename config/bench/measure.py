@@ -149,7 +149,7 @@ def processes_of(session: int) -> list[int]:
 
 
 def _cpu(pid: int) -> float | None:
-    # By the scheduler's own clock: ticks miss most of what runs for less than a tick, as the servers of small requests.
+    # By the scheduler's own clock, in nanoseconds; ticks are 10 ms long.
     with suppress(OSError, ValueError, IndexError):
         threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
         if nanoseconds := sum(int(thread.read_text().split()[0]) for thread in threads):
