@@ -6,15 +6,13 @@ planned every time. Django's transactions, connection and error classes are the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 from weakref import WeakSet
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import Model
 
 from usage import wire
@@ -102,19 +100,6 @@ def _run(query: str, parameters: Parameters, row_factory: Any, *, is_prepared: b
         link.health_check_done = True
         # Not `cursor.description`, which describes each column anew.
         return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
-
-
-@contextmanager
-def server_bound(link: Any) -> Iterator[None]:
-    """The connection's statements are prepared while the body runs: parameters go beside the text, not into it."""
-    link.ensure_connection()
-    raw: Any = _raw(link)
-    factory = raw.cursor_factory
-    raw.cursor_factory = ServerBindingCursor
-    try:
-        yield
-    finally:
-        raw.cursor_factory = factory
 
 
 def _raw(link: Any) -> psycopg.Connection[Any]:

@@ -3,17 +3,16 @@ it, and pages ask the same few questions again and again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import BooleanField, Expression, F, Func, QuerySet
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import BooleanField, Expression, F, Func, JSONField, QuerySet
 
-from usage.sql import server_bound
+from usage.sql import Read, prepared
 
 
 class _Blank(Expression):
@@ -44,30 +43,51 @@ class Written[Row]:
         self._rows = rows
 
     def __call__(self, **values: Any) -> list[Row]:
-        queryset, compiler, text, parameters = self._written
-        link = connections[DEFAULT_DB_ALIAS]
-        filled = [values[each.name] if isinstance(each, _Blank) else each for each in parameters]
-        # A compiler of its own: threads ask at the same time.
-        asked = copy(compiler)
-        asked.connection = link
-        asked.as_sql = lambda: (text, filled)
-        query = copy(queryset.query)
-        query.get_compiler = lambda using: asked
-        # What an iteration looks at. (To copy a queryset would run it.)
+        return self._made(prepared(*self._statement(values)))
+
+    def read(self, **values: Any) -> Read[list[Row]]:
+        """The same question, to be asked together with others."""
+        return Read([self._statement(values)], self._made)
+
+    def _statement(self, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        _, _, _, text, parameters = self._written
+        return text, [values[each.name] if isinstance(each, _Blank) else each for each in parameters]
+
+    def _made(self, rows: Iterable[Any]) -> list[Row]:
+        queryset, compiler, converters, _, _ = self._written
+        if compiler.has_extra_select:  # columns that only the order needs
+            rows = [row[: compiler.col_count] for row in rows]
+        if converters:
+            rows = compiler.apply_converters(rows, converters)
+        # The queryset's own iteration, which finds the rows where a compiler would have fetched them.
+        fetched = SimpleNamespace(
+            select=compiler.select,
+            klass_info=compiler.klass_info,
+            annotation_col_map=compiler.annotation_col_map,
+            execute_sql=lambda **_: None,
+            results_iter=lambda *_, **__: iter(rows),
+        )
+        # (To copy a queryset would run it.)
         shell = SimpleNamespace(
             db=DEFAULT_DB_ALIAS,
             model=queryset.model,
-            query=query,
+            query=SimpleNamespace(get_compiler=lambda using: fetched),
             _fields=queryset._fields,
             _fetch_mode=queryset._fetch_mode,
             _known_related_objects={},
         )
-        with server_bound(link):
-            return list(queryset._iterable_class(shell))
+        return list(queryset._iterable_class(shell))
 
     @cached_property
-    def _written(self) -> tuple[Any, Any, str, list[Any]]:
+    def _written(self) -> tuple[Any, Any, dict[int, Any], str, list[Any]]:
         queryset: Any = self._rows(**{name: _Blank(name) for name in signature(self._rows).parameters})
         compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
         text, parameters = compiler.as_sql()
-        return queryset, compiler, text, list(parameters)
+        columns = [column for column, *_ in compiler.select[: compiler.col_count]]
+        converters = {
+            place: found
+            for place, found in compiler.get_converters(columns).items()
+            # On its binary way JSON arrives parsed already.
+            if not isinstance(columns[place].output_field, JSONField)
+        }
+        return queryset, compiler, converters, text, list(parameters)
