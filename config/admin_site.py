@@ -6,8 +6,12 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
+
+# The permissions of somebody; None: all.
+type Rights = frozenset[str] | None
 
 ORDER = ("usage", "billing", "alerts", "django_q", "auth")
 
@@ -22,7 +26,8 @@ class HeadroomAdminSite(AdminSite):
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
-        self._app_lists: dict[tuple[frozenset[str] | None, str | None], list[Any]] = {}
+        self._app_lists: dict[tuple[Rights, str | None], list[Any]] = {}
+        self._sidebars: dict[tuple[Rights, str], str] = {}
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """The queue's own admin could write schedules by hand, and one wrong schedule stops all (config.schedules)."""
@@ -54,12 +59,26 @@ class HeadroomAdminSite(AdminSite):
         """The models, and the operator's pages as if they were some. The same for all who have the same permissions,
         so it is made once for them: every page lists it, and fifty models' addresses take as long as the page's rows.
         """
-        user = request.user
-        rights = None if user.is_superuser else frozenset(user.get_all_permissions())
+        rights = _rights(request)
         made = self._app_lists.get((rights, app_label))
         if made is None:
             made = self._app_lists[rights, app_label] = self._app_list(request, app_label)
         return made
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**super().each_context(request), "sidebar": lambda: self._sidebar(request)}
+
+    def _sidebar(self, request: HttpRequest) -> str:
+        """The models beside a page, the page's own marked. As the list itself it is the same for all who have the same
+        permissions, so it is drawn once for them and each model: it takes as long as all the rest of a short page."""
+        apps = self.get_app_list(request)
+        addresses = [model["admin_url"] for app in apps for model in app["models"] if model["admin_url"]]
+        here = next((each for each in addresses if request.path.startswith(each)), reverse("admin:index"))
+        key = (_rights(request), here)
+        if key not in self._sidebars:
+            context = {"available_apps": apps, "request": {"path": here}}
+            self._sidebars[key] = render_to_string("admin/sidebar.html", context)
+        return self._sidebars[key]
 
     def _app_list(self, request: HttpRequest, app_label: str | None) -> list[Any]:
         apps: list[Any] = super().get_app_list(request, app_label)
@@ -72,6 +91,11 @@ class HeadroomAdminSite(AdminSite):
         if own and app_label is None:
             apps.insert(0, _group(own))
         return apps
+
+
+def _rights(request: HttpRequest) -> Rights:
+    user = request.user
+    return None if user.is_superuser else frozenset(user.get_all_permissions())
 
 
 def _group(pages: list[dict[str, Any]]) -> dict[str, Any]:

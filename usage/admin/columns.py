@@ -40,7 +40,7 @@ def link(obj: Any, text: str | None = None) -> Any:
     """The row's name, linked to its page in admin."""
     if obj is None:
         return EMPTY
-    address = _change_address(f"{obj._meta.app_label}_{obj._meta.model_name}")
+    address = row_address(obj._meta)
     if not address:
         return str(obj)
     return format_html('<a href="{}">{}</a>', address.format(quote(obj.pk)), text or str(obj))
@@ -53,11 +53,11 @@ def list_link(view: str, text: str, **query: Any) -> Any:
 
 
 @cache
-def _change_address(model: str) -> str:
-    """Where admin changes rows of a model, with {} for the row; "" where it does not. To find an address takes Django
-    longer than to draw a cell, and lists hold hundreds."""
+def row_address(model: Any) -> str:
+    """Where admin shows rows of the model with these options (`_meta`), with {} for the row; "" where it does not. To
+    find an address takes Django longer than to draw a cell, and lists hold hundreds."""
     try:
-        return reverse(f"admin:{model}_change", args=["{}"]).replace("%7B%7D", "{}")
+        return reverse(f"admin:{model.app_label}_{model.model_name}_change", args=["{}"]).replace("%7B%7D", "{}")
     except NoReverseMatch:
         return ""
 

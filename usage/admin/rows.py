@@ -1,0 +1,161 @@
+"""The rows of a list as Django's admin draws them, with all that is the same for a whole column found out once.
+
+Django asks for each cell anew what its column is, which class it has and where its row's page is. Here a column answers
+that once, and a row is one format string that escapes what is put into it. The HTML is Django's, to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, time
+from operator import attrgetter
+from typing import Any
+
+from django.contrib.admin.templatetags.admin_list import (
+    ResultList,
+    result_headers,
+    result_hidden_fields,
+    result_list,
+)
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.contrib.admin.utils import display_for_field, display_for_value, label_for_field, quote
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from usage.admin.columns import row_address
+
+type Reading = Callable[[Any], Any]
+
+_PLAIN, _NOWRAP = SafeString(""), SafeString(" nowrap")
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """`read` finds the value in a row, `show` makes of it what stands in the cell."""
+
+    name: str
+    css: str
+    read: Reading
+    show: Reading
+    empty: str
+    is_linked: bool
+    may_be_date: bool = False
+
+
+def table(cl: Any) -> dict[str, Any]:
+    """What Django's `change_list_results.html` draws: heads and rows of a list, each row with all its cells as one."""
+    if cl.is_popup:  # its links carry more
+        return result_list(cl)
+    heads = list(result_headers(cl))
+    return {
+        "cl": cl,
+        "result_hidden_fields": list(result_hidden_fields(cl)),
+        "result_headers": heads,
+        "num_sorted_fields": sum(head["sortable"] and head["sorted"] for head in heads),
+        "results": list(_rows(cl)),
+    }
+
+
+def _rows(cl: Any) -> Iterator[Any]:
+    columns = [_column(cl, name, index) for index, name in enumerate(cl.list_display)]
+    forms = cl.formset.forms if cl.formset else [None] * len(cl.result_list)
+    pattern = "".join(_patterns(columns))
+    page = _page_of_row(cl)
+    for row, form in zip(cl.result_list, forms, strict=True):
+        values: list[Any] = []
+        for column in columns:
+            try:
+                value = column.read(row)
+                shown = column.show(value)
+            except ObjectDoesNotExist:
+                value, shown = None, column.empty
+            if column.may_be_date:
+                values.append(_NOWRAP if isinstance(value, (date, time)) else _PLAIN)
+            if column.is_linked:
+                values.append(page(row))
+            elif form is not None and column.name in form.fields:
+                shown = format_html("{}{}", form[column.name].errors, form[column.name])
+            values.append(shown)
+        yield ResultList(form, [format_html(pattern, *values)])
+
+
+def _patterns(columns: list[_Column]) -> Iterator[str]:
+    """A row with {} for what differs: whether a value is a date, the row's page, the cell."""
+    tag = "th"
+    for column in columns:
+        css = column.css + ("{}" if column.may_be_date else "")
+        if column.is_linked:
+            yield f'<{tag} class="{css}"><a href="{{}}">{{}}</a></{tag}>'
+            tag = "td"
+        else:
+            yield f'<td class="{css}">{{}}</td>'
+
+
+def _page_of_row(cl: Any) -> Reading:
+    """The address of a row's page, which remembers how the list was filtered."""
+    query = ""
+    if cl.preserved_filters:
+        kept = {"preserved_filters": cl.preserved_filters, "opts": cl.opts}
+        query = add_preserved_filters(kept, "/").removeprefix("/")
+    address = row_address(cl.opts) + query.replace("{", "{{").replace("}", "}}")
+    return lambda row: address.format(quote(row.pk))
+
+
+def _column(cl: Any, name: Any, index: int) -> _Column:
+    admin = cl.model_admin
+    empty = admin.get_empty_value_display()
+    is_linked = name in (cl.list_display_links or ())
+    _, attribute = label_for_field(name, cl.model, model_admin=admin, return_attr=True)
+    if attribute is None:
+        field: Any = cl.lookup_opts.get_field(name)
+        css = f"field-{name}"
+        if isinstance(field, models.DateField | models.TimeField | models.ForeignKey):
+            css += " nowrap"
+        return _Column(name, css, attrgetter(name), _shown_field(field, empty, is_linked), empty, is_linked)
+    empty = getattr(attribute, "empty_value_display", empty)
+    is_sign = getattr(attribute, "boolean", False)
+
+    def show(value: Any) -> Any:
+        is_drawn = isinstance(value, SafeString) and value and not is_sign
+        return value if is_drawn else display_for_value(value, empty, is_sign)
+
+    word = name.__name__ if callable(name) else name
+    return _Column(
+        word,
+        "action-checkbox" if word == "action_checkbox" else f"field-{word}",
+        _reading(name, admin),
+        show,
+        empty,
+        is_linked,
+        may_be_date=True,
+    )
+
+
+def _reading(name: Any, admin: Any) -> Reading:
+    if callable(name):
+        return name  # type: ignore[no-any-return]
+    if name == "__str__":
+        return str
+    if hasattr(admin, name):
+        return getattr(admin, name)  # type: ignore[no-any-return]
+
+    def read(row: Any) -> Any:
+        value = getattr(row, name)
+        return value() if callable(value) else value
+
+    return read
+
+
+def _shown_field(field: Any, empty: str, is_linked: bool) -> Reading:
+    def show(value: Any) -> Any:
+        return display_for_field(value, field, empty, avoid_link=is_linked)
+
+    if isinstance(field, models.ForeignKey):
+        return lambda value: empty if value is None else value
+    if field.flatchoices or isinstance(field, models.BooleanField):
+        words = {value: show(value) for value in (*dict(field.flatchoices), True, False, None)}
+        return lambda value: words[value] if value in words else show(value)
+    return show
