@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usage import charts
-from usage.charts.labels import WIDTHS, Place, _box
+from usage.charts.labels import WIDTHS, Place, _box, _size
 from usage.charts.parts import DailyChart, Words
 from usage.charts.scale import nice_step, scale_to
 
@@ -261,15 +261,14 @@ def test_labels_do_not_cover_each_other(own: int, pool: int | None, levels: dict
     for width in WIDTHS[1:]:
         boxes = [
             _box(
-                item.words,
+                _size(item.words, bold="strong" in item.kind),
                 Place(
                     int(Decimal(item.x[:-1]) * 100),
                     int(Decimal(item.dx) * 100),
                     int(Decimal(item.y) * 100),
                     item.anchor,
                 ),
-                bold="strong" in item.kind,
-                width=width,
+                width,
             )
             for item in texts(drawn)
         ]

@@ -37,7 +37,7 @@ class _Series:
 
     def draw(self, columns: Sequence[Column], scale: Scale, now: int) -> None:
         steps = zip(columns, self.sums, strict=True)
-        self.curve = [(0, scale.bottom), *((min(column.right, now), scale.y(total)) for column, total in steps)]
+        self.curve = [(0, scale.bottom), *[(min(column.right, now), scale.y(total)) for column, total in steps]]
         if self.projected is not None:
             self.ahead = [self.curve[-1], (FULL, scale.y(self.projected))]
 
@@ -121,6 +121,7 @@ def daily_chart(
     )
     notes = placing.note(_note(has_usage=has_usage, early=not settled), plan, scale, now if has_usage else FULL)
     top_line = everyone.curve or ours.curve
+    pool_line, line = points(everyone.curve), points(ours.curve)
     day, rest = words.readout(begun, ours.days, ours.total if has_usage else None, done=done)
     return DailyChart(
         id=id,
@@ -144,12 +145,12 @@ def daily_chart(
         panel=(Words(x="0", y=text(scale.bottom + 2600), dx="0", anchor="start", words="Per day"),),
         future=_future(now, scale) if has_usage else None,
         bars=_bars(begun, ours.days, day_scale, running=not done),
-        areas=tuple(_area(curve, scale) for curve in (everyone.curve, ours.curve) if curve),
+        areas=tuple(_area(drawn, now, scale) for drawn in (pool_line, line) if drawn),
         over=_over(top_line, scale.y(included)) if included is not None and top_line else "",
         previous=points(past),
         projections=tuple(points(series.ahead) for series in (everyone, ours) if series.ahead),
-        pool=points(everyone.curve),
-        line=points(ours.curve),
+        pool=pool_line,
+        line=line,
         references=references,
         dots=_dots(ours, everyone),
         labels=labels,
@@ -229,8 +230,7 @@ def _bars(columns: Sequence[Column], days: Sequence[Decimal], scale: Scale, *, r
     last = len(days) - 1
     return tuple(
         bar(
-            left=column.left,
-            right=column.right,
+            column,
             top=scale.y(quantity),
             bottom=scale.bottom,
             kind="now" if running and index == last else "",
@@ -240,8 +240,10 @@ def _bars(columns: Sequence[Column], days: Sequence[Decimal], scale: Scale, *, r
     )
 
 
-def _area(curve: Sequence[Point], scale: Scale) -> str:
-    return points([(0, scale.bottom), *curve, (curve[-1][0], scale.bottom)])
+def _area(line: str, now: int, scale: Scale) -> str:
+    """What lies below a line, which ends now."""
+    base = text(scale.bottom)
+    return f"0,{base} {line} {text(now)},{base}"
 
 
 def _over(curve: Sequence[Point], level: int) -> str:

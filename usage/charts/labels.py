@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 WIDTHS = (230, 300, 620)  # pixels of the plot: a small phone, a phone, a wide card
 CHARACTER = {False: 640, True: 690}  # hundredths of a pixel per character at 12 px, regular and bold
@@ -18,8 +19,7 @@ NEVER = 1 << 30
 Point = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A spot for a text: `x` in hundredths of a per cent, `dx` and the baseline `y` in hundredths of a pixel."""
 
     x: int
@@ -28,8 +28,7 @@ class Place:
     anchor: str = "start"  # start, middle or end
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """A text that was given its place; `x_mid` is its middle in a wide card."""
 
     words: str
@@ -37,8 +36,7 @@ class Label:
     x_mid: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Box:
+class _Box(NamedTuple):
     left: int
     right: int
     top: int
@@ -50,17 +48,28 @@ class _Box:
         )
 
 
-def _box(words: str, place: Place, *, bold: bool, width: int) -> _Box:
-    size = len(words) * CHARACTER[bold]
-    at = place.x * width // 100 + place.dx
-    left = {"start": at, "middle": at - size // 2, "end": at - size}[place.anchor]
-    return _Box(left=left, right=left + size, top=place.y - ASCENT, bottom=place.y + DESCENT)
+def _box(size: int, place: Place, width: int) -> _Box:
+    """What a text `size` long covers where the plot is `width` wide."""
+    left = place.x * width // 100 + place.dx
+    if place.anchor == "end":
+        left -= size
+    elif place.anchor == "middle":
+        left -= size // 2
+    return _Box(left, left + size, place.y - ASCENT, place.y + DESCENT)
+
+
+def _size(words: str, *, bold: bool) -> int:
+    return len(words) * CHARACTER[bold]
 
 
 def y_at(curve: Sequence[Point], x: int) -> int | None:
     """The curve's height at `x` (hundredths of a per cent), None outside of it."""
     if not curve or x < curve[0][0] or x > curve[-1][0]:
         return None
+    return _height(curve, x)
+
+
+def _height(curve: Sequence[Point], x: int) -> int:
     index = bisect_right(curve, (x, NEVER))
     if index == len(curve):
         return curve[-1][1]
@@ -82,24 +91,24 @@ class Plan:
     def __post_init__(self) -> None:
         for width in WIDTHS:
             spots = ((x * width // 100, y) for x, y in self.dots)
-            self._taken[width] = [_Box(left=x - 500, right=x + 500, top=y - 500, bottom=y + 500) for x, y in spots]
+            self._taken[width] = [_Box(x - 500, x + 500, y - 500, y + 500) for x, y in spots]
 
     def put(self, words: str, places: Sequence[Place], *, bold: bool = False, own_line: int | None = None) -> Label:
         """Takes the best of `places` (earlier ones win a tie) and keeps it free from now on."""
+        size = _size(words, bold=bold)
         best, least = places[0], NEVER
         for index, place in enumerate(places):
             if index >= least:
                 break
-            cost = self._cost(words, place, bold=bold, own_line=own_line, start=index, enough=least)
+            cost = self._cost(size, place, own_line=own_line, start=index, enough=least)
             if cost < least:
                 best, least = place, cost
-        boxes = {width: _box(words, best, bold=bold, width=width) for width in WIDTHS}
-        for width, box in boxes.items():
-            self._taken[width].append(box)
-        wide = boxes[WIDTHS[-1]]
-        return Label(words=words, place=best, x_mid=(wide.left + wide.right) // 2 * 100 // WIDTHS[-1])
+        for width, taken in self._taken.items():
+            taken.append(_box(size, best, width))
+        wide = self._taken[WIDTHS[-1]][-1]
+        return Label(words, best, (wide.left + wide.right) // 2 * 100 // WIDTHS[-1])
 
-    def _cost(self, words: str, place: Place, *, bold: bool, own_line: int | None, start: int, enough: int) -> int:
+    def _cost(self, size: int, place: Place, *, own_line: int | None, start: int, enough: int) -> int:
         """The sum over all widths; stops as soon as it is no better than `enough`."""
         top, bottom = place.y - ASCENT, place.y + DESCENT
         cost = start
@@ -108,19 +117,21 @@ class Plan:
         for line in self.lines:
             if line != own_line and top - 250 < line < bottom + 250:
                 cost += 60 * len(WIDTHS)
-        for width in WIDTHS:
+        # Most curves begin above the text or end below it.
+        curves = [each for each in self.curves if each[0][1] > top - 150 and each[-1][1] < bottom + 150]
+        for width, taken in self._taken.items():
             if cost >= enough:
                 return cost
-            box = _box(words, place, bold=bold, width=width)
-            outside = max(-box.left, box.right - width * 100) - 400
+            box = _box(size, place, width)
+            left, right, _, _ = box
+            outside = max(-left, right - width * 100) - 400
             if outside > 0:
                 cost += 60 + outside // 25
-            for other in self._taken[width]:
+            for other in taken:
                 if box.meets(other):
                     cost += 200
-            left, right = box.left * 100 // width, box.right * 100 // width
-            for curve in self.curves:
-                if _touches(curve, left, right, top - 150, bottom + 150):
+            for curve in curves:
+                if _touches(curve, left * 100 // width, right * 100 // width, top - 150, bottom + 150):
                     cost += 50
         return cost
 
@@ -128,10 +139,4 @@ class Plan:
 def _touches(curve: Sequence[Point], left: int, right: int, top: int, bottom: int) -> bool:
     """The curve runs through the box. It never falls, so its ends within the box's width say it all."""
     left, right = max(left, curve[0][0]), min(right, curve[-1][0])
-    if left > right:
-        return False
-    highest = y_at(curve, right)
-    if highest is None or highest >= bottom:
-        return False
-    lowest = y_at(curve, left)
-    return lowest is not None and lowest > top
+    return left <= right and _height(curve, right) < bottom and _height(curve, left) > top

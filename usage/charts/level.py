@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from usage.charts.parts import Box, DailyChart, Hit, Row, Tick, Words, bar, day_names
 from usage.charts.scale import FULL, Column, percent, scale_to, text, time_axis
-from usage.formats import day_and_month, number, weekday_date
+from usage.formats import day_and_month, number
 
 TOP = 1800
 # As high as the cards beside it; alone in a row lower, because one series of bars says little.
@@ -49,7 +49,7 @@ def level_chart(
         title=f"{name} held each day",
         height=text(bottom + 2400),
         sentence=f"{name} held each day: {_runs(begun, levels)}.",
-        readout_day="" if done or not begun else weekday_date(begun[-1].on),
+        readout_day="" if done or not begun else begun[-1].name,
         readout=f"{number(levels[-1])} {unit}" if levels else "Nothing recorded yet",
         axis=tuple(Tick(text(scale.y(tick) + 400), scale.words(tick)) for tick in scale.ticks()),
         grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
@@ -58,8 +58,7 @@ def level_chart(
         future=Box(percent(now), text(TOP), percent(FULL - now), text(bottom - TOP)) if begun and now < FULL else None,
         bars=tuple(
             bar(
-                left=column.left,
-                right=column.right,
+                column,
                 top=scale.y(level),
                 bottom=bottom,
                 kind="now" if index == last and not done else "",
@@ -79,8 +78,7 @@ def level_chart(
         notes=() if any(levels) else (Words("50%", text((TOP + bottom) // 2), "0", "middle", f"No {unit} yet"),),
         days=day_names(axis, text(bottom + 1800)),
         hits=tuple(
-            Hit(percent(c.left), percent(c.right - c.left), f"{weekday_date(c.on)}: {number(level)} {unit}")
-            for c, level in zip(begun, levels, strict=True)
+            Hit(c.x, c.width, f"{c.name}: {number(level)} {unit}") for c, level in zip(begun, levels, strict=True)
         ),
         hit_y=text(TOP),
         hit_height=text(bottom - TOP),
@@ -89,7 +87,7 @@ def level_chart(
         scrub_value=max(last, 0),
         caption=f"{name} held per day",
         columns=("Day", name),
-        rows=tuple(Row(weekday_date(c.on), (number(level),)) for c, level in zip(begun, levels, strict=True)),
+        rows=tuple(Row(c.name, (number(level),)) for c, level in zip(begun, levels, strict=True)),
         view_box=f"0 0 100 {text(bottom + 2400)}",
     )
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from usage.charts.labels import Label, Point
-from usage.charts.scale import TimeAxis, percent, text
+from usage.charts.scale import Column, TimeAxis, percent, text
 from usage.formats import day_and_month
 
 MIN_BAR = 150  # 1.5 px: little is not nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     y: str
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle: x and width in per cent, y and height in px. `kind` is a class or empty."""
 
     x: str
@@ -29,8 +28,7 @@ class Box:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(NamedTuple):
     """A text in the plot. `kind` adds classes (`strong`, `on-future`, …)."""
 
     x: str
@@ -41,8 +39,7 @@ class Words:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A horizontal line with its label; `kind` is included, alert or limit; `y` is "" when it lies above the axis."""
 
     kind: str
@@ -50,16 +47,14 @@ class Reference:
     label: Words
 
 
-@dataclass(frozen=True, slots=True)
-class Dot:
+class Dot(NamedTuple):
     kind: str
     x: str
     y: str
     radius: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A day's column over both panels; its title is what the scrubber reads."""
 
     x: str
@@ -67,8 +62,7 @@ class Hit:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A line of the table behind the chart: the day, then its numbers in the order of `columns`."""
 
     day: str
@@ -115,7 +109,7 @@ class DailyChart:
 
 
 def points(curve: Sequence[Point]) -> str:
-    return " ".join(f"{text(x)},{text(y)}" for x, y in curve)
+    return " ".join([f"{text(x)},{text(y)}" for x, y in curve])
 
 
 def words_at(label: Label, *, kind: str = "", now: int = 10_000) -> Words:
@@ -134,12 +128,10 @@ def words_at(label: Label, *, kind: str = "", now: int = 10_000) -> Words:
     )
 
 
-def bar(*, left: int, right: int, top: int, bottom: int, kind: str = "") -> Box:
-    """A day's bar: 72 % of its column, at least 1.5 px high."""
-    width = (right - left) * 72 // 100
+def bar(column: Column, *, top: int, bottom: int, kind: str = "") -> Box:
+    """A day's bar, at least 1.5 px high."""
     top = min(top, bottom - MIN_BAR)
-    left += (right - left - width) // 2
-    return Box(x=percent(left), y=text(top), width=percent(width), height=text(bottom - top), kind=kind)
+    return Box(column.bar_x, text(top), column.bar_width, text(bottom - top), kind)
 
 
 def day_names(axis: TimeAxis, y: str) -> tuple[Words, ...]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from usage.charts.parts import Hit, Row
-from usage.charts.scale import Column, percent
-from usage.formats import figure, number, short_number, weekday_date
+from usage.charts.scale import Column
+from usage.formats import figure, number, short_number
 
 MILLION = 1_000_000
 
@@ -46,8 +46,8 @@ def hits(
         so_far = f"{figure(sums[index])} so far"
         if pool:
             so_far = f"{workspace} {figure(sums[index])}, all {figure(pool[index])} so far"
-        title = f"{weekday_date(column.on)}: {figure(days[index])} that day, {so_far}"
-        found.append(Hit(percent(column.left), percent(column.right - column.left), title))
+        title = f"{column.name}: {figure(days[index])} that day, {so_far}"
+        found.append(Hit(column.x, column.width, title))
     return tuple(found)
 
 
@@ -57,7 +57,7 @@ def rows(
     """The same days as a table."""
     return tuple(
         Row(
-            weekday_date(column.on),
+            column.name,
             (number(days[index]), number(sums[index]), *([number(pool[index])] if pool else [])),
         )
         for index, column in enumerate(columns)
@@ -72,7 +72,7 @@ def readout(
         return "", "Nothing recorded" if done else "Nothing recorded yet"
     if done:
         return "", f"{figure(total)} in the period"
-    return weekday_date(columns[-1].on), f"{figure(days[-1])} so far today"
+    return columns[-1].name, f"{figure(days[-1])} so far today"
 
 
 def sentence(
