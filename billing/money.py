@@ -37,6 +37,8 @@ def round_money(amount: Decimal | Fraction | int, currency: str) -> Decimal:
     NaN or infinity.
     """
     unit = _UNITS[decimals(currency)]
+    if type(amount) is int:
+        amount = Decimal(amount)
     if type(amount) is Decimal and amount.is_finite() and amount.adjusted() < _SAFE:
         # `quantize` looks at all digits and rounds once, halves away from zero.
         rounded = EXACT.quantize(amount, unit)

@@ -23,10 +23,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
-from fractions import Fraction
 from typing import Final
 
-from usage.rounding import EXACT, checked, exact
+from usage.rounding import EXACT, checked
 
 MODELS: Final = ("per_unit", "graduated", "volume", "package")
 TIERED: Final = ("graduated", "volume")
@@ -45,10 +44,10 @@ class Tier:
     flat_fee: Decimal | int | None = None
 
     def __post_init__(self) -> None:
-        if self.up_to is not None and exact(self.up_to, "up_to") <= 0:
-            raise ValueError(f"up_to must be greater than 0, not {self.up_to}")
-        _amount(self.unit_price, "unit_price")
-        _amount(self.flat_fee, "flat_fee")
+        if self.up_to is not None:
+            _check_positive(self.up_to, "up_to")
+        _check_amount(self.unit_price, "unit_price")
+        _check_amount(self.flat_fee, "flat_fee")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +73,10 @@ class Rate:
             raise ValueError(f"model {self.model!r} is none of {', '.join(MODELS)}")
         object.__setattr__(self, "tiers", tuple(self.tiers or ()))
         for name in ("unit_price", "included", "flat_fee", "minimum", "maximum"):
-            _amount(getattr(self, name), name)
-        if exact(self.unit_size, "unit_size") <= 0:
-            raise ValueError(f"unit_size must be greater than 0, not {self.unit_size}")
-        if self.model == "package" and (self.package_size is None or exact(self.package_size, "package_size") <= 0):
-            raise ValueError(f"package_size must be greater than 0, not {self.package_size}")
+            _check_amount(getattr(self, name), name)
+        _check_positive(self.unit_size, "unit_size")
+        if self.model == "package":
+            _check_positive(self.package_size, "package_size")
         if self.model in TIERED:
             _check_tiers(self.tiers)
 
@@ -144,21 +142,24 @@ def _times(value: Decimal | int | None, factor: Decimal | int) -> Decimal:
 _PRICED: Final = {"per_unit": _per_unit, "package": _package, "graduated": _graduated, "volume": _volume}
 
 
-def _amount(value: Decimal | int | None, name: str) -> Fraction:
-    fraction = Fraction(0) if value is None else exact(value, name)
-    if fraction < 0:
+def _check_amount(value: Decimal | int | None, name: str) -> None:
+    if value is not None and checked(value, name) < 0:
         raise ValueError(f"{name} must not be negative, not {value}")
-    return fraction
+
+
+def _check_positive(value: Decimal | int | None, name: str) -> None:
+    if value is None or checked(value, name) <= 0:
+        raise ValueError(f"{name} must be greater than 0, not {value}")
 
 
 def _check_tiers(tiers: Sequence[Tier]) -> None:
     if not tiers or tiers[-1].up_to is not None:
         raise ValueError("tiers: the last one must have no bound (up_to=None)")
-    lower = Fraction(0)
+    lower: Decimal | int = 0
     for number, tier in enumerate(tiers[:-1], start=1):
         if tier.up_to is None:
             raise ValueError(f"tiers: number {number} has no bound but is not the last")
-        upper = exact(tier.up_to, "up_to")
+        upper = checked(tier.up_to, "up_to")
         if upper <= lower:
             raise ValueError(f"tiers: number {number} ends at {tier.up_to}, not above the one before it")
         lower = upper

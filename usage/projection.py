@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Context, Decimal, Inexact
 from fractions import Fraction
 from typing import Final
 
 from usage.periods import Period, as_utc
-from usage.rounding import exact
+from usage.rounding import checked
 
 _DIGITS: Final = Context(prec=28)
+_UNROUNDED: Final = Context(prec=1000, traps=[Inexact])
 _DAY: Final = timedelta(days=1)
 
 
@@ -21,13 +22,12 @@ def project(*, quantity: Decimal, days_used: Decimal, days_in_period: Decimal) -
     figure. One division, 28 significant digits, not rounded further. ValueError when `days_in_period` is not positive
     or a number is not finite.
     """
-    used, whole = exact(days_used, "days_used"), exact(days_in_period, "days_in_period")
-    so_far = exact(quantity, "quantity")
-    if whole <= 0:
+    if checked(days_in_period, "days_in_period") <= 0:
         raise ValueError(f"days_in_period must be greater than 0, not {days_in_period}")
+    used, so_far = checked(days_used, "days_used"), checked(quantity, "quantity")
     if used < 1:
         return None
-    return _decimal(so_far * whole / used)
+    return _DIGITS.divide(_UNROUNDED.multiply(so_far, days_in_period), used)
 
 
 def elapsed_days(period: Period, *, at: datetime) -> Decimal:

@@ -9,12 +9,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from billing.charges import ZERO, Charges, MetricCharge, MetricTerms
+from billing.charges import ZERO, Charges, MetricTerms, MetricUse
 from billing.models import Plan
 from billing.money import round_money
 from billing.selectors.changes import UPGRADE, kind_of_change
 from billing.selectors.charges import Standing, usage_of
-from billing.selectors.history import history_of
+from billing.selectors.history import uses_of
 from billing.selectors.holdings import Holdings, holdings_of, metric_terms
 from billing.selectors.plans import offered_plans
 from usage.models import Account, Period
@@ -95,23 +95,29 @@ def advice_for(
     plan = holdings.plan_in(period.starts_at)
     if plan is None:
         return None
-    charges = (standing or usage_of(account=account, period=period, now=now)).charges
+    standing = standing or usage_of(account=account, period=period, now=now)
+    charges = standing.charges
     closed = last_periods(account, until=period, count=CLOSED_PERIODS + 1)[:-1]
-    history = history_of(account=account, periods=closed, now=now)
-    reasons = [*_near_included([history[each.starts_at] for each in closed]), *_projection_exceeds(charges)]
+    uses = uses_of(account=account, periods=closed, known=[row.metric for row in standing.terms.values()])
+    reasons = [*_near_included([uses[each.starts_at] for each in closed]), *_projection_exceeds(charges)]
     next_plan = next_plan_of(holdings, offered, period=period.starts_at)
     if next_plan is None:
         return Advice(tuple(reasons), plan, None, (), (), None) if reasons else None
     rates_in = _rates_by_period(holdings, plan, next_plan)
     rates = rates_in(period.starts_at)
-    overage = max(_overage(rates, metrics) for metrics in (charges.metrics, *list(history.values())[-1:]))
+    overages = {metric_id: charge.overage_amount for metric_id, charge in charges.metrics.items()}
+    overage = _of_differing(rates, overages)
+    if closed:
+        last = uses[closed[-1].starts_at]
+        overages = {metric_id: use.terms.amount(use.pool, account.currency) for metric_id, use in last.items()}
+        overage = max(overage, _of_differing(rates, overages))
     if overage > next_plan.price - plan.price:
         reasons.append(Reason(kind=OVERAGE_EXCEEDS_DIFFERENCE, overage=overage))
     if not reasons:
         return None
     costs = []
     for each in closed:
-        pools = {metric_id: charge.pool for metric_id, charge in history[each.starts_at].items()}
+        pools = {metric_id: use.pool for metric_id, use in uses[each.starts_at].items()}
         costs.append(_cost(plan, next_plan, each, rates_in(each.starts_at), pools, account.currency))
     projected = {
         metric_id: charge.projected for metric_id, charge in charges.metrics.items() if charge.projected is not None
@@ -132,15 +138,14 @@ def next_plan_of(holdings: Holdings, offered: Sequence[Plan], *, period: datetim
     return next(above, None)
 
 
-def _near_included(closed: Sequence[Mapping[int, MetricCharge]]) -> list[Reason]:
+def _near_included(closed: Sequence[Mapping[int, MetricUse]]) -> list[Reason]:
     """80 % of what is included, or more, in each of the last three closed periods."""
     if len(closed) < CLOSED_PERIODS:
         return []
     near = [
-        {metric_id for metric_id, charge in metrics.items() if _share(charge.terms, charge.pool) >= NEAR}
-        for metrics in closed
+        {metric_id for metric_id, use in metrics.items() if _share(use.terms, use.pool) >= NEAR} for metrics in closed
     ]
-    names = [charge.terms.name for metric_id, charge in closed[-1].items() if all(metric_id in each for each in near)]
+    names = [use.terms.name for metric_id, use in closed[-1].items() if all(metric_id in each for each in near)]
     return [Reason(kind=NEAR_INCLUDED, metrics=tuple(names))] if names else []
 
 
@@ -186,10 +191,10 @@ def _rates(holdings: Holdings, plan: Plan, next_plan: Plan, period: datetime) ->
     return tuple(change for _, change in sorted(changes, key=lambda pair: pair[0]))
 
 
-def _overage(rates: Sequence[RateChange], metrics: Mapping[int, MetricCharge]) -> Decimal:
+def _of_differing(rates: Sequence[RateChange], overages: Mapping[int, Decimal]) -> Decimal:
     """What was charged above included for the metrics on which the plans differ."""
     differing = {change.before.metric_id for change in rates if change.before}
-    return sum((charge.overage_amount for key, charge in metrics.items() if key in differing), start=ZERO)
+    return sum((amount for metric_id, amount in overages.items() if metric_id in differing), start=ZERO)
 
 
 def _cost(

@@ -17,9 +17,12 @@ class _OfMetric(Protocol):
 _METRICS: Final = Written(lambda ids: Metric.objects.filter(any_of("pk", ids)))
 
 
-def put_metrics(*lists: Iterable[_OfMetric]) -> None:
-    """Give every row its metric, in 1 query for all; rows of the same metric share one."""
+def put_metrics(*lists: Iterable[_OfMetric], known: Iterable[Metric] = ()) -> None:
+    """Give every row its metric, in 1 query for all, none when all of them are `known`; rows of the same metric share
+    one."""
     rows = [row for rows in lists for row in rows]
-    metrics = {metric.pk: metric for metric in _METRICS(ids=sorted({row.metric_id for row in rows}))}
+    metrics = {metric.pk: metric for metric in known}
+    if missing := {row.metric_id for row in rows} - metrics.keys():
+        metrics |= {metric.pk: metric for metric in _METRICS(ids=sorted(missing))}
     for row in rows:
         row.metric = metrics[row.metric_id]
