@@ -37,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class HistoryChart:
-    """Geometry and words of templates/components/history_chart.html."""
+    """Geometry and words of `{% history_chart %}`."""
 
     height: str
     sentence: str

@@ -71,7 +71,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DailyChart:
-    """Geometry and words of templates/components/chart.html. Empty strings and tuples are not drawn."""
+    """Geometry and words of `{% chart %}` and `{% chart_table %}`. Empty strings and tuples are not drawn."""
 
     id: str
     title: str

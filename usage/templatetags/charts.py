@@ -1,6 +1,6 @@
-"""`{% load charts %}`: a chart's plot as SVG, the table rows behind it, and the frame of a scrolling table.
+"""`{% load charts %}`: charts as SVG, the tables behind them, and the frame of a scrolling table.
 
-A usage page draws some thousand of these elements, so each plot is written in one go: positions, which are numbers of
+A usage page draws some thousand of these elements, so each chart is written in one go: positions, which are numbers of
 `usage.charts`, stand in the format string; words are its arguments and are escaped.
 """
 
@@ -9,35 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django import template
-from django.utils.html import escape, format_html
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from usage.charts.bar import UsageBar
 from usage.charts.history import HistoryChart
 from usage.charts.parts import Box, DailyChart, Words
+from usage.markup import Markup, Written
+from usage.templatetags.headroom import icon
 
 register = template.Library()
 
 
-class _Drawn(str):
-    """Elements whose words are escaped already: templates take them as they are."""
-
-    __slots__ = ()
-
-    def __html__(self) -> str:
-        return self
-
-
-class _Drawing:
-    """Elements from the back to the front, and the words in them."""
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.words: list[str] = []
-
-    def add(self, element: str, *words: str) -> None:
-        self.parts.append(element)
-        self.words += words
+class _Drawing(Markup):
+    """Elements from the back to the front."""
 
     def texts(self, texts: Iterable[Words], css: str = "") -> None:
         for item in texts:
@@ -66,16 +51,39 @@ class _Drawing:
     def curves(self, element: str, css: str, curves: Iterable[str]) -> None:
         self.parts += [f'<{element} class="{css}" points="{points}"/>' for points in curves if points]
 
-    def html(self) -> _Drawn:
-        # Hundreds of words are escaped in one go: no text of the database holds a NUL.
-        words = escape("\0".join(self.words)).split("\0")
-        return _Drawn("".join(self.parts).format(*words))
+    def open_canvas(self, chart: DailyChart | HistoryChart) -> None:
+        """The numbers of the vertical axes; then the plot begins."""
+        self.add('<div class="chart-canvas">')
+        self.add(f'<svg class="chart-axis" width="40" height="{chart.height}" aria-hidden="true">')
+        for tick in chart.axis:
+            self.add(f'<text x="32" y="{tick.y}" text-anchor="end">{{}}</text>', tick.words)
+        self.add('</svg><div role="img" aria-label="{}">', chart.sentence)
+        self.add(f'<svg width="100%" height="{chart.height}" aria-hidden="true">')
 
 
-@register.simple_tag
-def chart_plot(chart: DailyChart) -> _Drawn:
-    """All of a daily chart but its vertical axes."""
+@register.simple_tag(name="chart")
+def daily(chart: DailyChart) -> Written:
+    """A daily chart (`daily_chart`, `level_chart`). The table behind it: `chart_table`."""
     drawing = _Drawing()
+    drawing.add('<figure class="chart" id="{}"><p class="chart-readout"><span>{}</span><output>', chart.id, chart.title)
+    if chart.readout_day:
+        drawing.add("<b>{}</b> ", chart.readout_day)
+    drawing.add("{}</output></p>", chart.readout)
+    drawing.open_canvas(chart)
+    _plot(drawing, chart)
+    drawing.add("</svg></div>")
+    if chart.hits:
+        drawing.add(
+            f'<input class="chart-scrub" type="range" min="0" max="{chart.scrub_max}" value="{chart.scrub_value}"'
+            ' aria-label="{}" hidden>',
+            chart.scrub_label,
+        )
+    drawing.add("</div></figure>")
+    return drawing.html()
+
+
+def _plot(drawing: _Drawing, chart: DailyChart) -> None:
+    """All of a daily chart but its vertical axes."""
     if chart.future:
         box = chart.future
         drawing.add(
@@ -117,13 +125,44 @@ def chart_plot(chart: DailyChart) -> _Drawn:
                 hit.title,
             )
         drawing.add("</g>")
+
+
+@register.simple_tag
+def chart_table(chart: DailyChart) -> Written:
+    """The table behind a daily chart, folded; nothing before there is a day."""
+    drawing = _Drawing()
+    if not chart.rows:
+        return drawing.html()
+    drawing.add(f'<details class="more" id="{{}}-table"><summary>{icon("chevron")}Show as table</summary>', chart.id)
+    drawing.add('<div class="table-wrap" tabindex="0" role="region" aria-label="{}, table">', chart.caption)
+    drawing.add('<table class="table table-dense"><caption>{}</caption><thead><tr>', chart.caption)
+    drawing.add(
+        '<th scope="col">{}</th>' + '<th scope="col" class="num">{}</th>' * (len(chart.columns) - 1), *chart.columns
+    )
+    drawing.add("</tr></thead><tbody>")
+    row = '<tr><th scope="row">{}</th>' + '<td class="num">{}</td>' * (len(chart.columns) - 1) + "</tr>"
+    for each in chart.rows:
+        drawing.add(row, each.day, *each.cells)
+    drawing.add("</tbody></table></div></details>")
     return drawing.html()
 
 
 @register.simple_tag
-def history_plot(chart: HistoryChart) -> _Drawn:
-    """All of a history chart but its vertical axis."""
+def history_chart(chart: HistoryChart, *, name: str = "") -> Written:
+    """Bars per billing period. `name` of what they show: with a legend, which small multiples do without."""
     drawing = _Drawing()
+    drawing.add('<figure class="chart">')
+    drawing.open_canvas(chart)
+    _history_plot(drawing, chart)
+    drawing.add("</svg></div></div>")
+    if name:
+        _legend(drawing, chart, name)
+    drawing.add("</figure>")
+    return drawing.html()
+
+
+def _history_plot(drawing: _Drawing, chart: HistoryChart) -> None:
+    """All of a history chart but its vertical axis."""
     drawing.grid(chart.grid, chart.bases)
     drawing.bars(chart.bars)
     for line in (chart.projection, chart.projection_stem):
@@ -138,20 +177,25 @@ def history_plot(chart: HistoryChart) -> _Drawn:
     drawing.add('<g class="chart-x">')
     drawing.texts(chart.periods)
     drawing.add("</g>")
-    return drawing.html()
+
+
+_KEY = '<li><svg width="22" height="12" aria-hidden="true">{}</svg>{{}}</li>'
+_BAR_KEY = _KEY.format('<g class="chart-bars"><rect x="7" width="8" height="12" rx="1.5"/></g>')
+_INCLUDED_KEY = _KEY.format('<g class="ref ref-included"><line x2="22" y1="6" y2="6"/></g>')
+_PROJECTED_KEY = _KEY.format('<line class="chart-proj" x2="22" y1="6" y2="6"/>')
+
+
+def _legend(drawing: _Drawing, chart: HistoryChart, name: str) -> None:
+    drawing.add(f'<ul class="chart-legend">{_BAR_KEY}', name)
+    if chart.has_included:
+        drawing.add(_INCLUDED_KEY, "Included")
+    if chart.has_projection:
+        drawing.add(_PROJECTED_KEY, "Projected")
+    drawing.add("</ul>")
 
 
 @register.simple_tag
-def chart_ticks(chart: DailyChart | HistoryChart) -> _Drawn:
-    """The numbers of the vertical axes."""
-    drawing = _Drawing()
-    for tick in chart.axis:
-        drawing.add(f'<text x="32" y="{tick.y}" text-anchor="end">{{}}</text>', tick.words)
-    return drawing.html()
-
-
-@register.simple_tag
-def usage_bar(bar: UsageBar) -> _Drawn:
+def usage_bar(bar: UsageBar) -> Written:
     """How much of an amount is used."""
     drawing = _Drawing()
     drawing.add('<div><div class="ubar" role="img" aria-label="{}">', bar.sentence)
@@ -169,16 +213,6 @@ def usage_bar(bar: UsageBar) -> _Drawn:
     if bar.rest:
         drawing.add(f'<span class="left {bar.rest.kind}">{{}}</span>', bar.rest.words)
     drawing.add("</p></div>")
-    return drawing.html()
-
-
-@register.simple_tag
-def chart_rows(chart: DailyChart) -> _Drawn:
-    """The days as table rows."""
-    row = '<tr><th scope="row">{}</th>' + '<td class="num">{}</td>' * (len(chart.columns) - 1) + "</tr>"
-    drawing = _Drawing()
-    for each in chart.rows:
-        drawing.add(row, each.day, *each.cells)
     return drawing.html()
 
 

@@ -15,10 +15,12 @@ from django.utils.safestring import SafeString
 
 from usage import formats
 from usage.icons import ICONS
+from usage.markup import Markup, Written
 
 register = template.Library()
 
 _FACT = ("label", "value", "note", "total")
+_LONG = 14  # characters from which on a figure is set smaller
 
 
 @register.simple_tag
@@ -39,21 +41,42 @@ def icon(name: str, label: str = "") -> SafeString:
 
 
 @register.simple_tag
-def facts(rows: Iterable[Mapping[str, object] | object]) -> SafeString:
+def badge(text: str, tone: str = "", icon_name: str = "") -> Written:
+    """A state in one or two words; tone: blue, alert, limit, ok or "" (see static/css/components.css)."""
+    markup = Markup()
+    css = f"badge badge-{tone}" if tone else "badge"
+    markup.add(f'<span class="{css}">{icon(icon_name) if icon_name else ""}{{}}</span>', text)
+    return markup.html()
+
+
+@register.simple_tag
+def figure(value: str, unit: str = "", *, large: bool = False) -> Written:
+    """The number of a card, formatted already; `large` for the one figure of a page."""
+    markup = Markup()
+    css = f"figure{' figure-lg' if large else ''}{' figure-long' if len(value) > _LONG else ''}"
+    markup.add(f'<p class="{css}"><span class="figure-value">{{}}</span>', value)
+    if unit:
+        markup.add(' <span class="figure-unit">{}</span>', unit)
+    markup.add("</p>")
+    return markup.html()
+
+
+@register.simple_tag
+def facts(rows: Iterable[Mapping[str, object] | object]) -> Written:
     """`{% facts [{label, value, note, total}] %}`: label left, value right, a note beside it; `total` is the sum, bold.
     Values are formatted already."""
-    parts, words = [], []
+    markup = Markup()
+    markup.add('<dl class="facts">')
     for row in rows:
         known = row if isinstance(row, Mapping) else {name: getattr(row, name) for name in _FACT}
         label, value, note, total = (known.get(name) or "" for name in _FACT)
-        parts.append('<div class="total">' if total else "<div>")
-        parts.append("<dt>{}</dt><dd>{}")
-        words += [label, value]
+        markup.add('<div class="total">' if total else "<div>")
+        markup.add("<dt>{}</dt><dd>{}", str(label), str(value))
         if note:
-            parts.append(' <span class="note">{}</span>')
-            words.append(note)
-        parts.append("</dd></div>")
-    return format_html('<dl class="facts">' + "".join(parts) + "{}</dl>", *words, "")
+            markup.add(' <span class="note">{}</span>', str(note))
+        markup.add("</dd></div>")
+    markup.add("</dl>")
+    return markup.html()
 
 
 def _decimal(value: object) -> Decimal | None:
