@@ -96,6 +96,7 @@ DATABASES = {
         "TEST": {"NAME": env("HEADROOM_TEST_DB", default="test_headroom")},
     }
 }
+FORM_RENDERER = "config.widgets.Renderer"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
 

@@ -3,13 +3,11 @@ which checks them; here they can be read."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 
 from alerts.models import Conversation, HandoverSteps, StoredAnswer, Workflow
 from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline
-from usage.admin.columns import chosen, linked, structure
+from usage.admin.columns import chosen, linked, structure, worded
 
 
 class AnswerInline(ReadOnlyInline):
@@ -19,20 +17,6 @@ class AnswerInline(ReadOnlyInline):
 
 
 ANSWERED_BY = {"ai_agent": "AI Agent", "handover": "Handover", "inbox": "Inbox", "workflow": "Workflow"}
-
-
-class AnsweredByFilter(admin.SimpleListFilter):
-    """Who answered first; the words are known, so no table is read for them."""
-
-    title = "first answered by"
-    parameter_name = "first_answered_by"
-
-    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
-        return list(ANSWERED_BY.items())
-
-    def queryset(self, request: Any, queryset: Any) -> Any:
-        asked = self.value()
-        return queryset.filter(first_answered_by=asked) if asked else queryset
 
 
 @admin.register(Conversation)
@@ -47,7 +31,13 @@ class ConversationAdmin(ReadOnlyAdmin):
         "answered_by",
         "first_answered_at",
     )
-    list_filter = ("is_with_team", AnsweredByFilter, "metric", chosen("workspace"), chosen("account"))
+    list_filter = (
+        "is_with_team",
+        worded("first_answered_by", "first answered by", ANSWERED_BY),
+        "metric",
+        chosen("workspace"),
+        chosen("account"),
+    )
     list_select_related = ("workspace", "metric")
     search_fields = ("conversation_id", "workspace__key")
     ordering = ("-pk",)
@@ -65,6 +55,7 @@ class StoredAnswerAdmin(ReadOnlyAdmin):
     list_display = ("message_id", linked("conversation"), linked("conversation.workspace", "workspace"), "answered_at")
     list_filter = ("answered_at",)
     list_select_related = ("conversation__workspace",)
+    unlisted = ("answer",)
     search_fields = ("message_id", "conversation__conversation_id")
     ordering = ("-pk",)
     fields = ("message_id", linked("conversation"), "answered_at", structure("answer"))

@@ -20,7 +20,7 @@ from alerts.services.outbox import queue_sending
 from alerts.services.webhooks import TYPES, add_endpoint, rotate_secret
 from usage import formats
 from usage.admin.actions import ActionForm, confirmed
-from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ServiceAdmin, ServiceForm, actor_of
+from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ServiceAdmin, ServiceForm, actor_of, is_list
 from usage.admin.columns import EMPTY, chosen, first_day, in_a_row, link, linked, list_link, structure
 from usage.clocks import system_clock
 from usage.rounding import shown_quantity
@@ -113,6 +113,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
         chosen("endpoint"),
     )
     list_select_related = ("account",)
+    unlisted = ("html", "text", "payload")
     search_fields = ("recipient", "subject", "message_id", "account__key")
     ordering = ("-pk",)
     search_help_text = "Recipient, subject, Message-ID or account"
@@ -121,9 +122,8 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request)
-        match = request.resolver_match
-        if match is not None and match.url_name == "alerts_delivery_changelist":
-            return rows.defer("html", "text", "payload")
+        if is_list(request):
+            return rows
         return rows.select_related(
             "account", "notification", "dispatch__invoice", "endpoint", "document__invoice"
         ).defer("document__content")

@@ -10,11 +10,12 @@ from alerts.models import Firing, LimitState, PlanAlertSwitch, SpendAlert, Usage
 from usage import formats
 from usage.admin import registry
 from usage.admin.base import ReadOnlyAdmin
-from usage.admin.columns import chosen, filled, first_day, linked, list_link, money, quantity
+from usage.admin.columns import chosen, filled, first_day, linked, list_link, money, quantity, worded
 from usage.rounding import shown_quantity
 
 FROM = first_day("from_period")
 PERIOD = first_day("period", "billing period from")
+LEVELS = {level: str(level) for level in (50, 80, 90, 100)}
 
 registry.ACCOUNT.lists += [
     ("Usage alerts", "alerts_usagealert"),
@@ -132,7 +133,14 @@ class FiringAdmin(ReadOnlyAdmin):
         linked("account"),
         PERIOD,
     )
-    list_filter = ("rule", "level", "metric", "fired_at", chosen("account"), chosen("workspace"))
+    list_filter = (
+        "rule",
+        worded("level", "level", LEVELS),
+        "metric",
+        "fired_at",
+        chosen("account"),
+        chosen("workspace"),
+    )
     list_select_related = ("workspace", "account", "metric")
     ordering = ("-pk",)
     search_fields = ("workspace__key", "account__key", "metric__key")

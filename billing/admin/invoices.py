@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.contrib import admin
@@ -21,7 +22,7 @@ from billing.models import (
     RenderingTrouble,
 )
 from usage import formats
-from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline
+from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline, is_list
 from usage.admin.columns import (
     EMPTY,
     chosen,
@@ -39,8 +40,14 @@ from usage.admin.columns import (
 from usage.models import Period
 
 
+@cache
+def _pdf_address() -> str:
+    """Where a rendering is, with 0 for its id."""
+    return reverse("admin:billing_invoicedocument_pdf", args=[0]).replace("/0/", "/{}/")
+
+
 def pdf_link(document: InvoiceDocument, text: str) -> Any:
-    return format_html('<a href="{}">{}</a>', reverse("admin:billing_invoicedocument_pdf", args=[document.pk]), text)
+    return format_html('<a href="{}">{}</a>', _pdf_address().format(document.pk), text)
 
 
 USED = first_day("usage_period", "usage from")
@@ -102,6 +109,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     )
     list_filter = ("document_type", "reason", PaidFilter, "currency", chosen("account"))
     list_select_related = ("account", "payment")
+    unlisted = ("frozen",)
     search_fields = ("number", "account__key", "account__name")
     search_help_text = "Number or account"
     date_hierarchy = "issued_on"
@@ -119,12 +127,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        documents = Prefetch("documents", InvoiceDocument.objects.defer("content").order_by("rendering"))
+        documents = Prefetch("documents", InvoiceDocument.objects.only("invoice", "rendering").order_by("rendering"))
         zone = Period.objects.filter(account=OuterRef("account"), starts_at=OuterRef("period")).values("zone")[:1]
-        rows = super().get_queryset(request).annotate(zone=Subquery(zone)).prefetch_related(documents, "corrections")
-        match = request.resolver_match
-        is_list = match is not None and match.url_name == "billing_invoice_changelist"
-        return rows.defer("frozen") if is_list else rows
+        rows = super().get_queryset(request).annotate(zone=Subquery(zone)).prefetch_related(documents)
+        return rows if is_list(request) else rows.prefetch_related("corrections")
 
     @admin.display(description="billing period", ordering="period")
     def billed_period(self, invoice: Invoice) -> str:
@@ -181,8 +187,9 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
     )
     list_filter = ("kind", "metric", chosen("account"))
     list_select_related = ("invoice", "account", "metric")
+    unlisted = ("detail", "invoice__frozen")
     search_fields = ("invoice__number", "account__key", "account__name", "description")
-    ordering = ("-invoice__issued_at", "-invoice__sequence", "position")
+    ordering = ("-invoice_id", "position")
     fields = (
         linked("invoice"), linked("account"), "position", "kind", "description", linked("metric"), USED,
         quantity("quantity", stored=False), quantity("included", stored=False), quantity("overage", stored=False),
@@ -212,6 +219,7 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
     list_display = ("__str__", linked("invoice.account", "account"), "pages", "e_invoice", "created_at", "pdf")
     list_filter = (filled("e_invoice", "e-invoice", empty="Without", filled="With", is_text=True),)
     list_select_related = ("invoice__account",)
+    unlisted = ("invoice__frozen", "missing")
     search_fields = ("invoice__number", "invoice__account__key", "sha256")
     ordering = ("-created_at", "-pk")
     fields = (linked("invoice"), "rendering", "pages", "e_invoice", structure("missing"), "sha256", "created_at", "pdf")
@@ -251,6 +259,7 @@ class InvoiceDispatchAdmin(ReadOnlyAdmin):
     )
     list_filter = ("reason", filled("delivered_at", "state", empty="Waiting", filled="Passed on"))
     list_select_related = ("invoice__account",)
+    unlisted = ("invoice__frozen",)
     search_fields = ("invoice__number", "invoice__account__key")
     ordering = ("-pk",)
 
@@ -266,6 +275,7 @@ class InvoicePaymentAdmin(ReadOnlyAdmin):
     list_display = (linked("invoice"), linked("invoice.account", "account"), "paid_on", "note")
     list_display_links = ("paid_on",)
     list_select_related = ("invoice__account",)
+    unlisted = ("invoice__frozen",)
     search_fields = ("invoice__number", "invoice__account__key", "note")
     date_hierarchy = "paid_on"
 
@@ -277,6 +287,7 @@ class RenderingTroubleAdmin(ReadOnlyAdmin):
     list_display = (linked("invoice"), linked("invoice.account", "account"), "attempts", "error", "next_attempt_at")
     list_display_links = ("attempts",)
     list_select_related = ("invoice__account",)
+    unlisted = ("invoice__frozen",)
     search_fields = ("invoice__number", "error")
 
 

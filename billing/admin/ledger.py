@@ -32,6 +32,7 @@ class BilledUsageAdmin(ReadOnlyAdmin):
     list_display_links = (PERIOD,)
     list_filter = ("metric", chosen("account"), chosen("workspace"))
     list_select_related = ("account", "workspace", "metric", "line__invoice")
+    unlisted = ("line__detail", "line__invoice__frozen")
     search_fields = ("account__key", "workspace__key", "metric__key", "line__invoice__number")
     ordering = ("-pk",)
     fields = list_display

@@ -51,6 +51,12 @@ def back_to_first_steps(request: HttpRequest) -> str:
     return "" if key is None else f"{reverse('admin:first_steps')}?{urlencode({'account': key})}"
 
 
+def is_list(request: HttpRequest) -> bool:
+    """Whether a model's list is asked for, or an action of it."""
+    match = request.resolver_match
+    return match is not None and (match.url_name or "").endswith("_changelist")
+
+
 class BoundedPaginator(_Paginator):
     """Counts no further than 10 000 rows: a list opens as fast on a table of any size; search leads to the rest."""
 
@@ -58,7 +64,7 @@ class BoundedPaginator(_Paginator):
     def count(self) -> int:
         rows = self.object_list
         if isinstance(rows, models.QuerySet):
-            return min(rows.order_by()[: COUNTED_ROWS + 1].count(), COUNTED_ROWS)
+            return min(rows.order_by().values("pk")[: COUNTED_ROWS + 1].count(), COUNTED_ROWS)
         return super().count
 
 
@@ -82,9 +88,11 @@ class HeadroomAdmin(PlainAdmin):
     list_per_page = 25
     formfield_overrides = DECIMALS
     noun = ""
+    unlisted: tuple[str, ...] = ()  # long columns, here or of related rows, that the list does not show
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).annotate(**zones((*self.list_display, *(self.fields or ()))))
+        rows = super().get_queryset(request).annotate(**zones((*self.list_display, *(self.fields or ()))))
+        return rows.defer(*self.unlisted) if is_list(request) else rows
 
     def action_checkbox(self, obj: Any) -> Any:
         """As Django draws it, without a template for each row."""

@@ -23,6 +23,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display_links = ("at", "action")
     list_filter = ("how", "at", chosen("account"), chosen("workspace"))
     list_select_related = ("account", "workspace")
+    unlisted = ("before", "after")
     ordering = ("-pk",)
     search_fields = ("action", "subject", "actor_name", "account__key", "workspace__key", "reason")
     search_help_text = "Action as limit.changed, subject, person, account or workspace"
