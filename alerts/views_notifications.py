@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.db.models import Max
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
@@ -21,6 +22,7 @@ from usage import formats
 from usage.access import shell_context, workspace_page
 from usage.clocks import clock_of
 from usage.models import Period, User, Workspace
+from usage.written import Written
 
 PAGE = 30
 FILTERS = {
@@ -29,7 +31,7 @@ FILTERS = {
     "alerts": ("Alerts", ("usage_alert", "plan_alert", "spend_alert")),
     "limits": ("Limits", ("limit_reached", "limit_cleared")),
 }
-TONES = {
+TONES: Final[Mapping[str, tuple[str, str]]] = {
     Notification.Kind.USAGE_ALERT: ("alert", "alert"),
     Notification.Kind.PLAN_ALERT: ("alert", "alert"),
     Notification.Kind.SPEND_ALERT: ("alert", "alert"),
@@ -37,7 +39,10 @@ TONES = {
     Notification.Kind.LIMIT_CLEARED: ("ok", "check"),
     Notification.Kind.INVOICE_ISSUED: ("", "invoice"),
 }
-PAGES = {Notification.Kind.INVOICE_ISSUED: "invoices", Notification.Kind.SPEND_ALERT: "billing"}
+PAGES: Final[Mapping[str, str]] = {
+    Notification.Kind.INVOICE_ISSUED: "invoices",
+    Notification.Kind.SPEND_ALERT: "billing",
+}
 
 
 @require_GET
@@ -92,12 +97,12 @@ def _context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
     show = asked if asked in FILTERS else "all"
     page, pager = _page(request, workspace, user, show)
     now = clock_of(workspace.account)()
-    period = Period.objects.filter(account_id=workspace.account_id, starts_at__lte=now).order_by("-starts_at").first()
-    zone = period.zone if period else "UTC"
+    zone = next(iter(_ZONE(account=workspace.account_id, now=now)), "UTC")
     unread = unread_count(user=user, workspace=workspace)
-    address = reverse("notifications", args=[workspace.key])
-    return shell_context(request, workspace, "notifications") | {
-        "days": _by_day(page, workspace, zone, now),
+    frame = shell_context(request, workspace, "notifications")
+    address = frame["urls"]["notifications"]
+    return frame | {
+        "days": _by_day(page, frame["urls"], zone, now),
         "pager": pager,
         "zone": zone,
         "show": show,
@@ -110,41 +115,72 @@ def _context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
             }
             for key, (label, _) in FILTERS.items()
         ],
-        "unread": unread,
+        "unread_count": unread,
         # “Mark all” is about what there was when the page was made, not about what arrives before the click.
-        "newest": notifications_of(workspace=workspace).aggregate(newest=Max("pk"))["newest"] or 0,
+        "newest": next(iter(_NEWEST(account=workspace.account_id, workspace=workspace.pk)), 0),
     }
+
+
+_ZONE: Final = Written(
+    lambda account, now: (
+        Period.objects.filter(account=account, starts_at__lte=now)
+        .order_by("-starts_at")
+        .values_list("zone", flat=True)[:1]
+    )
+)
+_NEWEST: Final = Written(
+    lambda account, workspace: (
+        Notification.objects.filter(Q(workspace=workspace) | Q(workspace=None), account=account)
+        .order_by("-pk")
+        .values_list("pk", flat=True)[:1]
+    )
+)
+
+
+@cache
+def _rows(show: str, way: str) -> Written[Notification]:
+    """A page of a list and one message more, each with `is_read` for the user: from the newest on, or by keyset from
+    (`at`, `pk`) on to what is older (`before`) or newer (`after`)."""
+
+    def rows(user: Any, account: Any, workspace: Any, at: Any, pk: Any) -> QuerySet[Notification]:
+        read = NotificationRead.objects.filter(notification=OuterRef("pk"), user=user)
+        found = Notification.objects.filter(Q(workspace=workspace) | Q(workspace=None), account=account)
+        found = found.annotate(is_read=Exists(read)).only("kind", "at", "title", "body").order_by("-at", "-id")
+        kinds = FILTERS[show][1]
+        if kinds:
+            found = found.filter(kind__in=kinds)
+        if show == "unread":
+            found = found.filter(is_read=False)
+        if way == "before":
+            found = found.filter(at__lte=at).exclude(at=at, id__gte=pk)
+        if way == "after":
+            found = found.filter(at__gte=at).exclude(at=at, id__lte=pk).order_by("at", "id")
+        return found[: PAGE + 1]
+
+    return Written(rows)
 
 
 def _page(
     request: HttpRequest, workspace: Workspace, user: User, show: str
 ) -> tuple[list[Notification], dict[str, str | None] | None]:
     """A page of the list by keyset on (at, id), and the ways to the pages beside it."""
-    rows = notifications_for(user=user, workspace=workspace)
-    kinds = FILTERS[show][1]
-    if kinds:
-        rows = rows.filter(kind__in=kinds)
-    if show == "unread":
-        rows = rows.exclude(reads__user=user)
-    older_than, newer_than = _cursor(request, workspace, "before"), _cursor(request, workspace, "after")
-    if older_than is not None:
-        found = list(rows.filter(at__lte=older_than.at).exclude(at=older_than.at, id__gte=older_than.pk)[: PAGE + 1])
-        page, has_newer, has_older = found[:PAGE], True, len(found) > PAGE
-    elif newer_than is not None:
-        later = rows.filter(at__gte=newer_than.at).exclude(at=newer_than.at, id__lte=newer_than.pk).order_by("at", "id")
-        found = list(later[: PAGE + 1])
-        page, has_newer, has_older = found[:PAGE][::-1], len(found) > PAGE, True
-    else:
-        found = list(rows[: PAGE + 1])
-        page, has_newer, has_older = found[:PAGE], False, len(found) > PAGE
+    cursors = ((way, _cursor(request, workspace, way)) for way in ("before", "after"))
+    way, cursor = next(((way, found) for way, found in cursors if found is not None), ("", None))
+    start = {"at": cursor.at, "pk": cursor.pk} if cursor is not None else {}
+    found = _rows(show, way)(user=user.pk, account=workspace.account_id, workspace=workspace.pk, **start)
+    page, has_more = found[:PAGE], len(found) > PAGE
+    if way == "after":
+        page.reverse()
+    has_newer = has_more if way == "after" else way == "before"
+    has_older = has_more or way == "after"
     if not (has_newer or has_older):
         return page, None
 
-    def way(name: str, message: Notification) -> str:
+    def link(name: str, message: Notification) -> str:
         return "?" + urlencode({**({"show": show} if show != "all" else {}), name: message.pk})
 
-    newer = (way("after", page[0]) if page else "?") if has_newer else None
-    return page, {"text": "", "newer": newer, "older": way("before", page[-1]) if has_older and page else None}
+    newer = (link("after", page[0]) if page else "?") if has_newer else None
+    return page, {"text": "", "newer": newer, "older": link("before", page[-1]) if has_older and page else None}
 
 
 def _cursor(request: HttpRequest, workspace: Workspace, name: str) -> Notification | None:
@@ -155,30 +191,34 @@ def _cursor(request: HttpRequest, workspace: Workspace, name: str) -> Notificati
     return Notification.objects.filter(account_id=workspace.account_id, pk=int(value)).first()
 
 
-def _by_day(page: list[Notification], workspace: Workspace, zone: str, now: datetime) -> list[dict[str, Any]]:
+def _by_day(page: list[Notification], urls: Mapping[str, str], zone: str, now: datetime) -> list[dict[str, Any]]:
     """The messages under the days of the account's zone."""
     today = formats.local_day(now, zone)
+    near = {today: "Today", today - timedelta(days=1): "Yesterday"}
 
-    def heading(message: Notification) -> str:
-        on = formats.local_day(message.at, zone)
-        words = formats.day_and_month(on)
-        near = {today: f"Today, {words}", today - timedelta(days=1): f"Yesterday, {words}"}
-        return near.get(on) or (formats.weekday_date(on) if on.year == today.year else formats.short_date(on))
+    def heading(on: date) -> str:
+        if on in near:
+            return f"{near[on]}, {formats.day_and_month(on)}"
+        return formats.weekday_date(on) if on.year == today.year else formats.short_date(on)
 
     return [
-        {"heading": day, "messages": [_shown(message, workspace) for message in messages]}
-        for day, messages in groupby(page, key=heading)
+        {"heading": heading(on), "messages": [_shown(message, urls) for message in messages]}
+        for on, messages in groupby(page, key=lambda message: formats.local_day(message.at, zone))
     ]
 
 
-def _shown(message: Notification, workspace: Workspace) -> dict[str, Any]:
-    tone, icon = TONES[Notification.Kind(message.kind)]
-    page = PAGES.get(Notification.Kind(message.kind), "usage")
-    try:
-        url = reverse(page, args=[workspace.key])
-    except NoReverseMatch:
-        url = ""
-    return {"message": message, "tone": tone, "icon": icon, "url": url, "is_read": message.is_read}  # type: ignore[attr-defined]
+def _shown(message: Notification, urls: Mapping[str, str]) -> dict[str, Any]:
+    tone, icon = TONES[message.kind]
+    return {
+        "id": message.pk,
+        "title": message.title,
+        "body": message.body,
+        "at": message.at,
+        "tone": tone,
+        "icon": icon,
+        "url": urls[PAGES.get(message.kind, "usage")],
+        "is_read": message.is_read,  # type: ignore[attr-defined]
+    }
 
 
 def _user(request: HttpRequest) -> User:

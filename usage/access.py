@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render, resolve_url
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.cache import add_never_cache_headers
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -22,6 +22,17 @@ from usage.permissions import Restricted, has_flag, restricted
 from usage.selectors.access import workspaces_of
 from usage.services.audit import Actor, record
 
+# The pages of the sidebar, by the names of their addresses.
+PAGES: Final = (
+    "dashboard",
+    "billing",
+    "usage",
+    "teammates",
+    "analytics",
+    "invoices",
+    "workflows",
+    "notifications",
+)
 LAST_WORKSPACE = "workspace"  # in the session: where the person comes back to
 
 
@@ -131,14 +142,22 @@ def workspaces_read(request: HttpRequest) -> list[Workspace]:
 
 
 def shell_context(request: HttpRequest, workspace: Workspace, nav: str) -> dict[str, Any]:
-    """What the page's frame shows on each page of a workspace; `nav` names the entry of the sidebar."""
+    """What the page's frame shows on each page of a workspace; `nav` names the entry of the sidebar. `urls` are the
+    workspace's pages by name."""
     return {
         "nav": nav,
+        "urls": _pages_of(workspace.key, get_script_prefix()),
         "workspace": workspace,
         "account": workspace.account,
         "workspaces": workspaces_read(request),
         "support_email": settings.SUPPORT_EMAIL,
     }
+
+
+@lru_cache(maxsize=1024)  # every page leads to all of them
+def _pages_of(workspace_key: str, prefix: str) -> Mapping[str, str]:
+    """The addresses of a workspace's pages, for a server that stands below `prefix`."""
+    return {page: reverse(page, args=[workspace_key]) for page in PAGES}
 
 
 def _refused(request: HttpRequest, workspace: Workspace, refusal: HeadroomError) -> HttpResponse:

@@ -10,6 +10,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.template.base import Node, Parser, TextNode, Token
+from django.template.context import Context
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -38,6 +40,18 @@ def icon(name: str, label: str = "") -> SafeString:
     return format_html(
         '<svg class="icon" width="18" height="18" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', path
     )
+
+
+_drawn_each_time = register.tags["icon"]
+
+
+@register.tag("icon")
+def _icon(parser: Parser, token: Token) -> Node:
+    """An icon that the template itself names is part of the template's text, drawn once."""
+    node = _drawn_each_time(parser, token)
+    given = [*node.args, *node.kwargs.values()]
+    is_constant = not any(each.is_var or each.filters for each in given)
+    return TextNode(node.render(Context())) if is_constant else node
 
 
 @register.simple_tag
