@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Final
 
 from alerts.selectors import AlertSetting
@@ -91,13 +92,14 @@ class Reading:
         """Where the workspace is heading, in display units; None when it is too early, over, or a level."""
         if not self.is_running or metric.kind == Metric.Kind.LEVEL:
             return None
-        span = Span(self.frame.period.starts_at, self.frame.period.ends_at)
-        ahead = project(
-            quantity=self.used(metric),
-            days_used=elapsed_days(span, at=self.now),
-            days_in_period=days_in(span),
-        )
+        days_used, days_in_period = self._pace
+        ahead = project(quantity=self.used(metric), days_used=days_used, days_in_period=days_in_period)
         return None if ahead is None else shown_quantity(ahead, unit_size=metric.unit_size)
+
+    @cached_property
+    def _pace(self) -> tuple[Decimal, Decimal]:
+        span = Span(self.frame.period.starts_at, self.frame.period.ends_at)
+        return elapsed_days(span, at=self.now), days_in(span)
 
     def used(self, metric: Metric) -> Decimal:
         """The workspace's own quantity, in stored units."""

@@ -36,29 +36,20 @@ MINUS = "\u2212"
 NARROW_UNITS = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(10) ** 3, "k"))
 
 
-class Figure(str):
-    """Digits and signs of our own making. Templates need not escape them, which matters where thousands are drawn."""
-
-    __slots__ = ()
-
-    def __html__(self) -> str:
-        return self
-
-
 @lru_cache(maxsize=8192)
-def number(value: Decimal | int) -> Figure:
+def number(value: Decimal | int) -> str:
     """Exact, with thousands separators and without trailing zeros: `1,043`, `443.75`, `−2`."""
     amount = Decimal(value)
     text = f"{amount:,f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     if text in ("-0", "0"):
-        return Figure("0")
-    return Figure(text.replace("-", MINUS))
+        return "0"
+    return text.replace("-", MINUS)
 
 
 @lru_cache(maxsize=8192)
-def figure(value: Decimal | int) -> Figure:
+def figure(value: Decimal | int) -> str:
     """For figures, labels and tooltips: at most two decimals, half-up (`301.53`). Tables have the exact value."""
     amount = Decimal(value)
     exponent = amount.as_tuple().exponent
@@ -67,6 +58,7 @@ def figure(value: Decimal | int) -> Figure:
     return number(amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP))
 
 
+@lru_cache(maxsize=8192)
 def short_number(value: Decimal | int, *, from_: Decimal | int = 10_000) -> str:
     """For axes and labels: as `figure` below `from_`, then at most four digits and a letter: `12k`, `3.4M`, half-up."""
     amount = Decimal(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from django.utils.html import escape
 
 
@@ -29,4 +31,5 @@ class Markup:
     def html(self) -> Written:
         # Hundreds of words are escaped in one go: no text of the database holds a NUL.
         words = escape("\0".join(self.words)).split("\0")
-        return Written("".join(self.parts).format(*words))
+        around = "".join(self.parts).split("{}")
+        return Written("".join(chain.from_iterable(zip(around, [*words, ""], strict=False))))

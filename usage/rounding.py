@@ -21,6 +21,8 @@ SMALLEST: Final = Decimal(1).scaleb(-DECIMALS)
 # Wide enough that a quotient cut off here can never land on the wrong side of a cent: prices have at most 10 decimals,
 # quantities 6, so a value that is no tie is at least ~1e-24 away from one, and amounts stay far below 1e40.
 EXACT: Final = Context(prec=80, rounding=ROUND_HALF_UP)
+_ZERO: Final = Decimal(0)
+_ONE: Final = Decimal(1)
 _SAFE: Final = 60  # digits before the point with which a quotient still has all its decimals in the exact context
 
 # JSON's own grammar; three digits of exponent are plenty, and more would let a short text name an enormous number.
@@ -197,9 +199,10 @@ def duration_seconds(*, started_at: datetime, ended_at: datetime, increment: Inc
 
 def plain(quantity: Decimal) -> Decimal:
     """The same number without trailing zeros, exponent or negative zero, so that `str()` reads as people write it."""
-    if quantity == quantity.to_integral_value(context=EXACT):
-        return quantity.quantize(Decimal(1), context=EXACT) if quantity else Decimal(0)
-    return quantity.normalize(context=EXACT)
+    if not quantity:
+        return _ZERO
+    whole = quantity.quantize(_ONE, context=EXACT)
+    return whole if whole == quantity else quantity.normalize(context=EXACT)
 
 
 def plain_quantity(quantity: Decimal) -> str:

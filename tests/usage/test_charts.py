@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usage import charts
-from usage.charts.labels import WIDTHS, Place, _box, _size
+from usage.charts.labels import WIDTHS, Box, Place, box_at, size_of
 from usage.charts.parts import DailyChart, Words
 from usage.charts.scale import nice_step, scale_to
 
@@ -240,6 +240,10 @@ def test_whatever_the_numbers_are_the_chart_stays_inside_its_panels_and_its_tabl
     assert sum(Decimal(row.cells[0].replace(",", "")) for row in drawn.rows) == sum(quantities)
 
 
+def meet(one: Box, other: Box) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+
+
 @pytest.mark.parametrize(
     ("own", "pool", "levels"),
     [
@@ -260,19 +264,19 @@ def test_labels_do_not_cover_each_other(own: int, pool: int | None, levels: dict
     )
     for width in WIDTHS[1:]:
         boxes = [
-            _box(
-                _size(item.words, bold="strong" in item.kind),
+            box_at(
                 Place(
                     int(Decimal(item.x[:-1]) * 100),
                     int(Decimal(item.dx) * 100),
                     int(Decimal(item.y) * 100),
                     item.anchor,
                 ),
+                size_of(item.words, bold="strong" in item.kind),
                 width,
             )
             for item in texts(drawn)
         ]
-        assert not any(one.meets(other) for one, other in combinations(boxes, 2))
+        assert not any(meet(one, other) for one, other in combinations(boxes, 2))
 
 
 class TestAxes:

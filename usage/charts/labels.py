@@ -36,29 +36,21 @@ class Label(NamedTuple):
     x_mid: int
 
 
-class _Box(NamedTuple):
-    left: int
-    right: int
-    top: int
-    bottom: int
-
-    def meets(self, other: _Box) -> bool:
-        return (
-            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
-        )
+Box = tuple[int, int, int, int]  # left, right, top, bottom, in hundredths of a pixel
 
 
-def _box(size: int, place: Place, width: int) -> _Box:
+def box_at(place: Place, size: int, width: int) -> Box:
     """What a text `size` long covers where the plot is `width` wide."""
     left = place.x * width // 100 + place.dx
     if place.anchor == "end":
         left -= size
     elif place.anchor == "middle":
         left -= size // 2
-    return _Box(left, left + size, place.y - ASCENT, place.y + DESCENT)
+    return left, left + size, place.y - ASCENT, place.y + DESCENT
 
 
-def _size(words: str, *, bold: bool) -> int:
+def size_of(words: str, *, bold: bool) -> int:
+    """The length of a text in hundredths of a pixel."""
     return len(words) * CHARACTER[bold]
 
 
@@ -86,16 +78,16 @@ class Plan:
     curves: list[Sequence[Point]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     dots: list[Point] = field(default_factory=list)
-    _taken: dict[int, list[_Box]] = field(default_factory=dict)
+    _taken: dict[int, list[Box]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for width in WIDTHS:
             spots = ((x * width // 100, y) for x, y in self.dots)
-            self._taken[width] = [_Box(x - 500, x + 500, y - 500, y + 500) for x, y in spots]
+            self._taken[width] = [(x - 500, x + 500, y - 500, y + 500) for x, y in spots]
 
     def put(self, words: str, places: Sequence[Place], *, bold: bool = False, own_line: int | None = None) -> Label:
         """Takes the best of `places` (earlier ones win a tie) and keeps it free from now on."""
-        size = _size(words, bold=bold)
+        size = size_of(words, bold=bold)
         best, least = places[0], NEVER
         for index, place in enumerate(places):
             if index >= least:
@@ -104,9 +96,9 @@ class Plan:
             if cost < least:
                 best, least = place, cost
         for width, taken in self._taken.items():
-            taken.append(_box(size, best, width))
-        wide = self._taken[WIDTHS[-1]][-1]
-        return Label(words, best, (wide.left + wide.right) // 2 * 100 // WIDTHS[-1])
+            taken.append(box_at(best, size, width))
+        left, right, _, _ = self._taken[WIDTHS[-1]][-1]
+        return Label(words, best, (left + right) // 2 * 100 // WIDTHS[-1])
 
     def _cost(self, size: int, place: Place, *, own_line: int | None, start: int, enough: int) -> int:
         """The sum over all widths; stops as soon as it is no better than `enough`."""
@@ -122,13 +114,12 @@ class Plan:
         for width, taken in self._taken.items():
             if cost >= enough:
                 return cost
-            box = _box(size, place, width)
-            left, right, _, _ = box
+            left, right, _, _ = box_at(place, size, width)
             outside = max(-left, right - width * 100) - 400
             if outside > 0:
                 cost += 60 + outside // 25
-            for other in taken:
-                if box.meets(other):
+            for start_x, end_x, start_y, end_y in taken:
+                if left < end_x and start_x < right and top < end_y and start_y < bottom:
                     cost += 200
             for curve in curves:
                 if _touches(curve, left * 100 // width, right * 100 // width, top - 150, bottom + 150):

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 from usage.formats import local_day, short_number, weekday_date
 
 FULL = 10_000  # 100 %, in hundredths
+NICE = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 HEADROOM = Decimal("1.06")  # air above the highest line, so that its label fits
+MILLION = 1_000_000
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -36,7 +38,7 @@ def nice_step(value: Decimal, *, whole: bool) -> Decimal:
     if value <= 0:
         return Decimal(1)
     power = Decimal(1).scaleb(value.adjusted())
-    for factor in (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10)):
+    for factor in NICE:
         step = factor * power
         if step < value:
             continue
@@ -53,18 +55,17 @@ class Scale:
     bottom: int
     top_value: Decimal
     step: Decimal
-    _twice_height: Decimal = field(init=False)
-    _twice_value: Decimal = field(init=False)
+    _height: int = field(init=False)
+    _value: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._twice_height = Decimal(2 * (self.bottom - self.top))
-        self._twice_value = 2 * self.top_value
+        self._height = 2 * (self.bottom - self.top)
+        self._value = int(self.top_value * MILLION)
 
     def y(self, quantity: Decimal) -> int:
-        """Half-up; a page asks some thousand times, and one whole division is the shortest way there."""
-        if quantity < 0:
-            return 2 * self.bottom - self.y(-quantity)
-        return self.bottom - int((quantity * self._twice_height + self.top_value) // self._twice_value)
+        """Rounded half-up. In whole millionths, because a page asks some thousand times; that is what quantities have,
+        and of a projection nobody sees more."""
+        return self.bottom - (int(quantity * MILLION) * self._height + self._value) // (2 * self._value)
 
     def ticks(self) -> list[Decimal]:
         count = int(self.top_value / self.step)

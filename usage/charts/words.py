@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from usage.charts.parts import Hit, Row
-from usage.charts.scale import Column
+from usage.charts.scale import MILLION, Column
 from usage.formats import figure, number, short_number
-
-MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +39,22 @@ def hits(
     columns: Sequence[Column], days: Sequence[Decimal], sums: Sequence[Decimal], pool: Sequence[Decimal], workspace: str
 ) -> tuple[Hit, ...]:
     """One column per day with what its tooltip says."""
-    found = []
-    for index, column in enumerate(columns):
-        so_far = f"{figure(sums[index])} so far"
-        if pool:
-            so_far = f"{workspace} {figure(sums[index])}, all {figure(pool[index])} so far"
-        title = f"{column.name}: {figure(days[index])} that day, {so_far}"
-        found.append(Hit(column.x, column.width, title))
-    return tuple(found)
+    so_far = [figure(total) for total in sums]
+    if pool:
+        so_far = [f"{workspace} {own}, all {figure(total)}" for own, total in zip(so_far, pool, strict=True)]
+    return tuple(
+        Hit(column.x, column.width, f"{column.name}: {figure(day)} that day, {total} so far")
+        for column, day, total in zip(columns, days, so_far, strict=True)
+    )
 
 
 def rows(
     columns: Sequence[Column], days: Sequence[Decimal], sums: Sequence[Decimal], pool: Sequence[Decimal]
 ) -> tuple[Row, ...]:
     """The same days as a table."""
-    return tuple(
-        Row(
-            column.name,
-            (number(days[index]), number(sums[index]), *([number(pool[index])] if pool else [])),
-        )
-        for index, column in enumerate(columns)
-    )
+    series = [days, sums, pool] if pool else [days, sums]
+    cells = zip(*([number(quantity) for quantity in each] for each in series), strict=True)
+    return tuple(Row(column.name, row) for column, row in zip(columns, cells, strict=True))
 
 
 def readout(

@@ -43,8 +43,8 @@ class _Drawing(Markup):
         """The bars, today's (or the running period's) marked."""
         self.add('<g class="chart-bars">')
         self.parts += [
-            f'<rect class="{bar.kind}" x="{bar.x}" y="{bar.y}" width="{bar.width}" height="{bar.height}" rx="1.5"/>'
-            for bar in bars
+            f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}" rx="1.5"/>'
+            for x, y, width, height, kind in bars
         ]
         self.add("</g>")
 
@@ -118,12 +118,11 @@ def _plot(drawing: _Drawing, chart: DailyChart) -> None:
     if chart.hits:
         # A transparent column per day with its title: what the pointer and the scrubber read.
         drawing.add('<g class="chart-hits">')
-        for hit in chart.hits:
-            drawing.add(
-                f'<rect x="{hit.x}" y="{chart.hit_y}" width="{hit.width}" height="{chart.hit_height}">'
-                "<title>{}</title></rect>",
-                hit.title,
-            )
+        drawing.parts += [
+            f'<rect x="{x}" y="{chart.hit_y}" width="{width}" height="{chart.hit_height}"><title>{{}}</title></rect>'
+            for x, width, _ in chart.hits
+        ]
+        drawing.words += [title for _, _, title in chart.hits]
         drawing.add("</g>")
 
 
@@ -141,8 +140,9 @@ def chart_table(chart: DailyChart) -> Written:
     )
     drawing.add("</tr></thead><tbody>")
     row = '<tr><th scope="row">{}</th>' + '<td class="num">{}</td>' * (len(chart.columns) - 1) + "</tr>"
-    for each in chart.rows:
-        drawing.add(row, each.day, *each.cells)
+    drawing.parts += [row] * len(chart.rows)
+    for day, cells in chart.rows:
+        drawing.words += (day, *cells)
     drawing.add("</tbody></table></div></details>")
     return drawing.html()
 
