@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, overload
 from weakref import WeakSet
 
@@ -67,7 +68,12 @@ def model_columns(model: type[Model], alias: str) -> str:
 
 def from_columns[M: Model](model: type[M], values: Sequence[Any]) -> M:
     """The object whose columns are `values`, as `model_columns` names them."""
-    return model.from_db(DEFAULT_DB_ALIAS, [field.attname for field in model._meta.concrete_fields], values)
+    return model.from_db(DEFAULT_DB_ALIAS, _names(model), values)
+
+
+@cache
+def _names(model: type[Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
 
 
 def _answers(*reads: Read[Any]) -> list[Any]:

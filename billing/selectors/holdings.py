@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
@@ -46,6 +46,9 @@ class Holdings:
     add_ons: Sequence[AddOnSubscription]
     contracts: Sequence[Contract]
     rates: Sequence[Rate]
+    _terms: dict[tuple[datetime, Plan | None], dict[int, PeriodTerms]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def subscription_in(self, period: datetime) -> Subscription | None:
         """The row whose plan makes the terms of the whole period that starts at `period`: an upgrade during it too."""
@@ -77,11 +80,16 @@ class Holdings:
 
         Included is the contracted amount if a contract names the metric, else plan plus add-ons; unlimited in any of
         them is unlimited. The price above it is the contract's, else the plan's, else the add-on's that was bought
-        first. After a cancellation there are no terms.
+        first. After a cancellation there are no terms. Asked again, they are the same rows.
         """
         if plan is None and self._is_cancelled(period):
             return {}
-        held_plan = plan or self.plan_in(period)
+        key = (period, plan or self.plan_in(period))
+        if key not in self._terms:
+            self._terms[key] = self._made_terms(*key)
+        return self._terms[key]
+
+    def _made_terms(self, period: datetime, held_plan: Plan | None) -> dict[int, PeriodTerms]:
         add_on_ids = [row.add_on_id for row in self.add_ons_in(period)]
         contracts = {row.metric_id: row for row in self.contracts_in(period)}
         found: dict[int, list[Rate]] = {metric_id: [] for metric_id in contracts}
