@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from django.db.models import QuerySet
+from django.db.models.fields.json import KT
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,7 +20,7 @@ from django.views.decorators.http import require_GET
 from billing.charges import CONTRACTED, INCLUDED
 from billing.invoice_words import equation_of
 from billing.models import BillingContact, Invoice, InvoiceDispatch, InvoiceDocument, InvoiceLine
-from billing.selectors import charges_so_far, explain, invoices, plan_for
+from billing.selectors import charges_so_far, explain, frame_of, invoices, plan_for
 from billing.selectors.documents import counted_at
 from billing.selectors.explain import Explanation
 from billing.services.documents import document_to_show
@@ -30,7 +32,6 @@ from usage.errors import NotFound
 from usage.formats import local_day, long_date, money, period_span, short_date
 from usage.models import Account, Workspace
 from usage.rounding import shown_quantity
-from usage.selectors import current_period
 from usage.selectors.lookup import EventCursor, EventRow
 from usage.written import Written
 
@@ -54,13 +55,7 @@ _DOCUMENT: Final = Written(
 _CORRECTIONS: Final = Written(
     lambda invoice: Invoice.objects.filter(corrects=invoice).order_by("issued_at", "sequence")
 )
-_NEWEST: Final = Written(
-    lambda account: (
-        Invoice.objects.filter(account=account)
-        .select_related("corrects", "payment")
-        .order_by("-issued_at", "-sequence")[: PAGE + 1]
-    )
-)
+_NEWEST: Final = Written(lambda account: _listed(account)[: PAGE + 1])
 _CONTACTS: Final = Written(lambda account: BillingContact.objects.filter(account=account).values_list("pk", flat=True))
 
 
@@ -75,7 +70,7 @@ def invoice_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     context = shell_context(request, workspace, "invoices") | {
         "page_meta": {"facts": [account.name, people]},
         "upcoming": _upcoming(account),
-        "rows": [(invoice, _span(invoice)) for invoice in rows],
+        "rows": [(row, period_span(row.period, row.period_ends_at, row.zone)) for row in rows],
         "pager": pager,
     }
     return render(request, "billing/invoice_list.html", context)
@@ -208,17 +203,24 @@ def _line(invoice: Invoice, position: int) -> InvoiceLine:
     raise Http404
 
 
-def _page(request: HttpRequest, account: Account, address: str) -> tuple[list[Invoice], dict[str, str | None] | None]:
+def _listed(account: Any) -> QuerySet[Any]:
+    """All documents of an account (its id), newest first, each with its `zone` instead of all that is frozen in it."""
+    rows = invoices.invoices_of(account).annotate(zone=KT("frozen__period__zone"))
+    return rows.defer("frozen", "corrects__frozen")
+
+
+def _page(request: HttpRequest, account: Account, address: str) -> tuple[list[Any], dict[str, str | None] | None]:
     """A page of documents by keyset, newest first, and the ways to the pages beside it."""
-    rows = invoices.invoices_of(account)
     before, after = request.GET.get("before", ""), request.GET.get("after", "")
     if after:
-        found = list(invoices.newer_than(rows, _known(account, after))[: PAGE + 1])
+        found = list(invoices.newer_than(_listed(account.pk), _known(account, after))[: PAGE + 1])
         shown = list(reversed(found[:PAGE]))
         has_newer, has_older = len(found) > PAGE, True
     else:
-        older = invoices.older_than(rows, _known(account, before))[: PAGE + 1] if before else None
-        found = _NEWEST(account=account.pk) if older is None else list(older)
+        if before:
+            found = list(invoices.older_than(_listed(account.pk), _known(account, before))[: PAGE + 1])
+        else:
+            found = _NEWEST(account=account.pk)
         shown = found[:PAGE]
         has_newer, has_older = bool(before), len(found) > PAGE
     if not shown or not (has_newer or has_older):
@@ -242,7 +244,8 @@ def _upcoming(account: Account) -> dict[str, Any] | None:
     now = clock_of(account)()
     if account.ended_at is not None and now >= account.ended_at:
         return None
-    period = current_period(account, now)
+    frame = frame_of(account=account, now=now)
+    period = frame.period
     if plan_for(account=account, period_start=period.starts_at) is None:
         return None
     charges = charges_so_far(account=account, period=period, now=now)
@@ -252,7 +255,7 @@ def _upcoming(account: Account) -> dict[str, Any] | None:
         "span": period_span(period.starts_at, period.ends_at, period.zone),
         "so_far": money(charges.so_far, account.currency),
         "projected": None if projected is None else money(projected, account.currency),
-        "is_exact": getattr(getattr(account, "billing_profile", None), "system", "exact") == "exact",
+        "is_exact": not frame.is_previous_system,
     }
 
 

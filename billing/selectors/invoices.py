@@ -33,8 +33,8 @@ def invoice_of(account: Account, number: str) -> Invoice:
     return found[0]
 
 
-def invoices_of(account: Account) -> QuerySet[Invoice]:
-    """All documents of an account, newest first."""
+def invoices_of(account: Account | int) -> QuerySet[Invoice]:
+    """All documents of an account (or of the id), newest first."""
     return (
         Invoice.objects.filter(account=account)
         .select_related("corrects", "payment")
