@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Exists, Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -88,23 +88,20 @@ def _steps(
     place = {"workspace": workspace.pk, "user": user.pk, "first_steps": account.key} if workspace and account else {}
     contacts = BillingContact.objects.filter(account=account)
     recipients = ", ".join(contacts.order_by("pk").values_list("email", flat=True)[:SHOWN])
-    flags = Q(can_manage_alerts=True) | Q(can_manage_limits=True)
-    has_alert = UsageAlert.objects.filter(account=account).exists()
+    has = _what_exists(account, workspace, user)
     usage_page = reverse("usage", args=[workspace.key]) + f"#{metric.key}" if workspace and metric else ""
-    is_member = workspace is not None and Teammate.objects.filter(workspace=workspace, user=user).exists()
-    now = system_clock()
     return [
         Step(
             "A metric",
             "What is counted. Those of a support product are here already; their names are free to change.",
-            Metric.objects.filter(is_active=True).exists(),
+            has["metric"],
             (page("usage_metric_changelist", "Metrics"), page("usage_metric_add", "Add a metric", first_steps="")),
         ),
         Step(
             "A plan",
             "What it costs, what it includes of each metric, and what more of it costs. A metric without a rate "
             "in the plan is counted, but has no card and costs nothing.",
-            Plan.objects.filter(is_offered=True, rates__isnull=False).exists(),
+            has["plan"],
             (page("billing_plan_changelist", "Plans"), page("billing_plan_add", "Add a plan", first_steps="")),
         ),
         Step(
@@ -116,27 +113,25 @@ def _steps(
         Step(
             "Its subscription",
             "The plan of the account, from its first billing period on.",
-            account is not None and Subscription.objects.filter(account=account).exists(),
+            has["subscription"],
             (page("billing_subscription_add", "Start a subscription", **at),),
         ),
         Step(
             "A billing contact",
             "Gets every alert, limit and invoice of the account by e-mail.",
-            account is not None and contacts.exists(),
+            has["contact"],
             (page("billing_billingcontact_add", "Add a billing contact", **at),),
         ),
         Step(
             "A teammate who may set alerts and limits",
             "Add yourself to try it, or the customer's people.",
-            workspace is not None and Teammate.objects.filter(flags, workspace__account=account).exists(),
+            has["teammate"],
             (page("usage_teammate_add", "Add a teammate", **place, can_manage_alerts=1, can_manage_limits=1),),
         ),
         Step(
             "An API key",
             "Your product sends usage with it. It is shown once, with the line that keeps it for the next step.",
-            ApiKey.objects.filter(Q(account=account) | Q(account=None), scopes__contains=["ingest"], revoked_at=None)
-            .exclude(expires_at__lte=now)
-            .exists(),
+            has["key"],
             (page("usage_apikey_add", "Create a key", **at, name="first steps", scopes="ingest"),),
         ),
         Step("The first event", "Paste this into the terminal that has the key.", has_usage, key="send"),
@@ -144,14 +139,14 @@ def _steps(
             "A usage alert",
             f"On the workspace's usage page, at {metric.name if metric else 'the metric'}: choose Set usage alerts, "
             "switch Alerts on, enter a number above what has arrived so far, save.",
-            has_alert,
-            _usage_links(usage_page, is_member),
+            has["alert"],
+            _usage_links(usage_page, has["membership"]),
         ),
         Step(
             "The first message",
             f"Paste the command again until the number is reached. {recipients or 'The billing contact'} is told "
             f"within seconds. {MAILED}",
-            account is not None and Delivery.objects.filter(account=account).exists(),
+            has["delivery"],
             (
                 page(
                     "alerts_delivery_changelist",
@@ -161,6 +156,26 @@ def _steps(
             ),
         ),
     ]
+
+
+def _what_exists(account: Account | None, workspace: Workspace | None, user: User) -> dict[str, bool]:
+    """Which steps are done, in one statement."""
+    flags = Q(can_manage_alerts=True) | Q(can_manage_limits=True)
+    keys = ApiKey.objects.filter(Q(account=account) | Q(account=None), scopes__contains=["ingest"], revoked_at=None)
+    wanted = {
+        "metric": Metric.objects.filter(is_active=True),
+        "plan": Plan.objects.filter(is_offered=True, rates__isnull=False),
+        "subscription": Subscription.objects.filter(account=account),
+        "contact": BillingContact.objects.filter(account=account),
+        "teammate": Teammate.objects.filter(flags, workspace__account=account),
+        "membership": Teammate.objects.filter(workspace=workspace, user=user),
+        "key": keys.exclude(expires_at__lte=system_clock()),
+        "alert": UsageAlert.objects.filter(account=account),
+        "delivery": Delivery.objects.filter(account=account),
+    }
+    questions: dict[str, Any] = {name: Exists(rows) for name, rows in wanted.items()}
+    found: Any = User.objects.filter(pk=user.pk).values(**questions).get()
+    return dict(found)
 
 
 def _usage_links(address: str, is_member: bool) -> tuple[tuple[str, str], ...]:

@@ -6,12 +6,11 @@ that can be edited a hundred. The HTML is Django's, to the letter (`tests/front_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from html import escape
 from typing import Any, Final
 
 from django.forms.renderers import DjangoTemplates
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 
 _WIDGETS: Final = "django/forms/widgets/"
 _INPUTS: Final = frozenset(
@@ -46,33 +45,32 @@ class Renderer(DjangoTemplates):
         return super().render(template_name, context, request)
 
 
-def _input(widget: Mapping[str, Any]) -> SafeString:
+def _input(widget: Mapping[str, Any]) -> str:
     value = widget["value"]
-    shown = "" if value is None else format_html(' value="{}"', value)
-    return format_html('<input type="{}" name="{}"{}{}>', widget["type"], widget["name"], shown, _attributes(widget))
+    shown = "" if value is None else f' value="{_text(value)}"'
+    return f'<input type="{_text(widget["type"])}" name="{_text(widget["name"])}"{shown}{_attributes(widget)}>'
 
 
-def _select(widget: Mapping[str, Any]) -> SafeString:
-    groups = format_html_join("", "{}", ((_group(name, options),) for name, options, _ in widget["optgroups"]))
-    return format_html('<select name="{}"{}>{}\n</select>', widget["name"], _attributes(widget), groups)
+def _select(widget: Mapping[str, Any]) -> str:
+    drawn = []
+    for name, options, _ in widget["optgroups"]:
+        inside = "".join(map(_option, options))
+        drawn.append(f'\n  <optgroup label="{_text(name)}">{inside}\n  </optgroup>' if name else inside)
+    return f'<select name="{_text(widget["name"])}"{_attributes(widget)}>{"".join(drawn)}\n</select>'
 
 
-def _group(name: Any, options: Iterable[Mapping[str, Any]]) -> SafeString:
-    drawn = format_html_join(
-        "",
-        '\n  <option value="{}"{}>{}</option>',
-        ((option["value"], _attributes(option), option["label"]) for option in options),
+def _option(option: Mapping[str, Any]) -> str:
+    return f'\n  <option value="{_text(option["value"])}"{_attributes(option)}>{_text(option["label"])}</option>'
+
+
+def _attributes(widget: Mapping[str, Any]) -> str:
+    return "".join(
+        f" {_text(name)}" if value is True else f' {_text(name)}="{_text(value)}"'
+        for name, value in widget["attrs"].items()
+        if value is not False
     )
-    return format_html('\n  <optgroup label="{}">{}\n  </optgroup>', name, drawn) if name else drawn
 
 
-def _attributes(widget: Mapping[str, Any]) -> SafeString:
-    return format_html_join(
-        "",
-        "{}",
-        (
-            (format_html(" {}", name) if value is True else format_html(' {}="{}"', name, value),)
-            for name, value in widget["attrs"].items()
-            if value is not False
-        ),
-    )
+def _text(value: Any) -> str:
+    """Escaped, unless it is HTML already."""
+    return str(value.__html__()) if hasattr(value, "__html__") else escape(str(value))

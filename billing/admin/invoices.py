@@ -189,7 +189,7 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
     list_select_related = ("invoice", "account", "metric")
     unlisted = ("detail", "invoice__frozen")
     search_fields = ("invoice__number", "account__key", "account__name", "description")
-    ordering = ("-invoice_id", "position")
+    ordering = ("-invoice__issued_at", "-invoice__sequence", "position")
     fields = (
         linked("invoice"), linked("account"), "position", "kind", "description", linked("metric"), USED,
         quantity("quantity", stored=False), quantity("included", stored=False), quantity("overage", stored=False),

@@ -45,15 +45,26 @@ class RateInline(TabularInline):
         field = formset.form.base_fields.get("metric")
         if field is not None:  # links to edit the metric itself would only distract from its price
             field.widget.can_add_related = field.widget.can_change_related = field.widget.can_view_related = False
+            field.choices = list(field.choices)  # read once for all rows
         return formset
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("metric", "plan", "add_on")
 
 
 class AddOnRateInline(RateInline):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and not (obj and is_add_on_held(obj))
+        return super().has_change_permission(request, obj) and not (obj and _is_held(obj))
 
     has_add_permission = has_change_permission
     has_delete_permission = has_change_permission
+
+
+def _is_held(add_on: Any) -> bool:
+    """Asked many times while its page is drawn, so the row remembers."""
+    if not hasattr(add_on, "is_held"):
+        add_on.is_held = is_add_on_held(add_on)
+    return bool(add_on.is_held)
 
 
 @admin.register(Plan)
@@ -127,10 +138,10 @@ class AddOnAdmin(HeadroomAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return ()
-        return ("key", "currency", "price") if is_add_on_held(obj) else ("key",)
+        return ("key", "currency", "price") if _is_held(obj) else ("key",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is not None and super().has_delete_permission(request, obj) and not is_add_on_held(obj)
+        return obj is not None and super().has_delete_permission(request, obj) and not _is_held(obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         add_on = form.instance

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
 from billing.models import AddOn, BillingContact, Contract, Plan, Rate, Subscription
@@ -260,3 +261,19 @@ def test_only_the_newest_version_is_offered(account: Account, admin_client: Clie
     for price in ("59", "69"):
         admin_client.post(address(Plan, "change", held.pk), plan_form(held, price=price))
     assert list(Plan.objects.filter(key="starter", is_offered=True).values_list("version", flat=True)) == [3]
+
+
+def test_what_is_granted_to_people_and_groups_is_audited(admin_client: Client, account: Account) -> None:
+    may_see = Permission.objects.get(codename="view_account")
+    group = {"name": "Support", "permissions": [may_see.pk]}
+    assert admin_client.post(address(Group, "add"), group).status_code == 302
+    entry = AuditEntry.objects.get(action="group.changed", subject="Support")
+    assert entry.after == {"permissions": [str(may_see)]}
+
+    eve = make_user("eve@example.com")
+    typed = {"email": eve.email, "name": "Eve", "is_active": "on", "user_permissions": [may_see.pk]}
+    inline = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+    assert admin_client.post(address(User, "change", eve.pk), typed | inline).status_code == 302
+    entry = last_entry()
+    assert entry.before == {"groups": [], "user_permissions": []}
+    assert entry.after == {"groups": [], "user_permissions": [str(may_see)]}

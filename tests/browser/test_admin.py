@@ -122,7 +122,7 @@ def test_an_operator_gets_from_nothing_to_the_first_event(admin_page: Any, live_
     follow("Add an account")
     page.fill("#id_key", "acme")
     page.fill("#id_name", "Acme")
-    page.select_option("#id_zone", "Europe/Dublin")
+    page.fill("#id_zone", "Europe/Dublin")
     page.fill("#id_started_on", "2026-06-01")
     page.fill("#id_workspace_lines", "atlas = Atlas")
     save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
@@ -10,6 +11,7 @@ from django.contrib import admin
 from django.contrib.admin import widgets
 from django.db.models import OuterRef, Prefetch, Subquery
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 
 from usage import formats
 from usage.admin import registry
@@ -26,14 +28,39 @@ from usage.services.audit import Actor
 KEY_HELP: Final = "Small letters, digits, “-” and “_”; for ever. Events and the API name it."
 
 
-def _zone_choices() -> list[tuple[str, str]]:
-    return [("", "–"), *((zone, zone) for zone in sorted(available_timezones()))]
+@cache
+def _zones() -> list[tuple[str, str]]:
+    return [(zone, zone) for zone in sorted(available_timezones())]
+
+
+@cache
+def _suggestions() -> str:
+    options = format_html_join("", '<option value="{}">', ((zone,) for zone, _ in _zones()))
+    return format_html('<datalist id="zones">{}</datalist>', options)
+
+
+class ZoneInput(forms.TextInput):
+    """Six hundred time zones are found faster by typing than in a list."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
+        field = super().render(name, value, {**(attrs or {}), "list": "zones"}, renderer)
+        return format_html("{}{}", field, _suggestions())
+
+
+class ZoneField(forms.ChoiceField):
+    """The IANA name of a time zone, typed with suggestions."""
+
+    widget = ZoneInput
+    default_error_messages = {"invalid_choice": "“%(value)s” is no time zone. They are named as Europe/Berlin."}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(label="Time zone", choices=_zones, **options)
 
 
 class AccountAddForm(ServiceForm):
     """Everything that an account needs from its first moment on."""
 
-    zone = forms.ChoiceField(label="Time zone", choices=_zone_choices)
+    zone = ZoneField(help_text="Days, periods and invoices are counted in it. Type a city, as Berlin.")
     started_on = forms.DateField(
         widget=widgets.AdminDateWidget, help_text="First day of the first billing period, and its anchor."
     )
@@ -76,7 +103,7 @@ class AccountAddForm(ServiceForm):
 
 
 class ClockForm(ActionForm):
-    zone = forms.ChoiceField(label="Time zone", choices=_zone_choices, required=False, help_text="Empty: as it is.")
+    zone = ZoneField(required=False, help_text="Empty: as it is.")
     interval = forms.ChoiceField(
         choices=[("", "as it is"), *AccountClock.Interval.choices],
         required=False,

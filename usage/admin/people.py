@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest
 
 from usage.admin.base import HeadroomAdmin, PlainForm, ServiceAdmin, ServiceForm, TabularInline, actor_of
@@ -40,8 +43,8 @@ class TeammateInline(TabularInline):
     fields = ("workspace", "user", *FLAGS)
     autocomplete_fields = ("workspace", "user")
 
-    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        return super().get_formset(request, obj, **kwargs)
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("user", "workspace")
 
 
 class TeammateForm(ServiceForm):
@@ -119,8 +122,49 @@ class UserAddForm(AdminUserCreationForm):  # type: ignore[type-arg]
         fields = ("email", "name")
 
 
+class GrantingAdmin(HeadroomAdmin):
+    """Rows that grant permissions by `filter_horizontal`: what is granted is part of the audit trail."""
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.related_model is Permission:
+            field.choices = _permissions()
+        return field
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        before = self._granted(form.instance)
+        super().save_related(request, form, formsets, change)
+        self.audit(request, form.instance, before=before, after=self._granted(form.instance))
+
+    def _granted(self, obj: Any) -> dict[str, list[str]]:
+        return {name: sorted(map(str, getattr(obj, name).all())) for name in self.filter_horizontal}
+
+
+def _permissions() -> list[tuple[int, str]]:
+    """All there are, in words; a model's name costs no query here, as it would as a row's text."""
+    found = []
+    rows = Permission.objects.order_by("content_type__app_label", "content_type__model", "codename")
+    for pk, app, model, name in rows.values_list("pk", "content_type__app_label", "content_type__model", "name"):
+        with suppress(LookupError):  # of a table that no longer exists
+            about = apps.get_model(app, model)._meta
+            found.append((pk, f"{about.app_config.verbose_name} | {about.verbose_name} | {name}"))
+    return found
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(GrantingAdmin):
+    """Permissions with a name, for several users."""
+
+    search_fields = ("name",)
+    ordering = ("name",)
+    filter_horizontal = ("permissions",)
+
+
 @admin.register(User)
-class UserAdmin(HeadroomAdmin, PlainUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(GrantingAdmin, PlainUserAdmin):  # type: ignore[type-arg]
     """People who log in: teammates, admins, or both. Switch somebody off instead of deleting them."""
 
     noun = "user"
