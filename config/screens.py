@@ -86,9 +86,9 @@ def _conversations(reading: Reading) -> dict[str, Any]:
     last: dict[date, Decimal] = {}
     if before is not None:
         last = dict(
-            account_usage(account=reading.workspace.account, period=before, metrics=[metric], now=reading.now)[
-                metric.pk
-            ].days.get(key, [])
+            account_usage(
+                account=reading.workspace.account, period=before, metrics=[metric], now=reading.now, with_levels=False
+            )[metric.pk].days.get(key, [])
         )
     today = local_day(reading.now, period.zone)
     week_ago = today - timedelta(days=7)

@@ -1,6 +1,6 @@
 """What an account owes for a period so far (spec 2.11, 5.2-5.5): the billing page, the API, spend alerts and previews.
 
-The arithmetic is `billing.charges`; here it is fed from terms, subscription rows and usage. 5 queries, whatever the
+The arithmetic is `billing.charges`; here it is fed from terms, subscription rows and usage. 4 queries, whatever the
 size.
 """
 
@@ -81,13 +81,13 @@ def charges_so_far(*, account: Account, period: Period | datetime, now: datetime
 def usage_of(
     *, account: Account, period: Period | datetime, now: datetime, holdings: Holdings | None = None
 ) -> Standing:
-    """Usage, limits, terms and charges of a period (its row or its start) at `now`, for every metric with terms, in one
-    trip of 5 queries (one less with `holdings`; another trip when the period is given by its start). Usage in stored
-    units, by workspace id; charges in display units.
+    """Usage (of counted metrics without their days), limits, terms and charges of a period (its row or its start) at
+    `now`, for every metric with terms, in one trip of 4 queries (one less with `holdings`; another trip when the period
+    is given by its start). Usage in stored units, by workspace id; charges in display units.
     """
     stored = stored_period(account, period)
     terms_now = terms_read(account=account, period_start=stored.starts_at)
-    rows_now = usage_rows(account=account, period=stored)
+    rows_now = usage_rows(account=account, period=stored, with_days=False)
     if holdings is None:
         terms, rows, (parts, add_ons) = together(terms_now, rows_now, _fixed_read(account, stored))
     else:

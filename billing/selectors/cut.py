@@ -60,7 +60,7 @@ class Cut:
 def uses_at(*, account: Account, period: Period, terms: Mapping[int, PeriodTerms], cut: Cut) -> list[MetricUse]:
     """The usage of a period that has ended, of every metric with terms, as received up to the cut; stored units."""
     metrics = [row.metric for row in terms.values()]
-    usage = account_usage(account=account, period=period, metrics=metrics)
+    usage = account_usage(account=account, period=period, metrics=metrics, with_days=False)
     later: dict[tuple[int, int], Decimal] = {}
     if cut.is_behind:
         counted = [metric.pk for metric in metrics if metric.kind != Metric.Kind.LEVEL]

@@ -94,7 +94,11 @@ def _running_lines(
         add_ons=[add_on_price(row) for row in holdings.add_ons_in(period.starts_at)],
         terms=before,
         usage=account_usage(
-            account=account, period=period, metrics=[row.metric for row in {**before, **after}.values()], now=now
+            account=account,
+            period=period,
+            metrics=[row.metric for row in {**before, **after}.values()],
+            now=now,
+            with_days=False,
         ),
     )
     changed = replace(standing, parts=parts_of(period, [*changes, *upgraded]), terms=after)

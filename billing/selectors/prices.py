@@ -57,8 +57,9 @@ def costs_of(
     if period is None:
         period = current_period(account, now)
         terms = terms_for(account=account, period_start=period.starts_at).get(metric.pk)
+    is_level = metric.kind == Metric.Kind.LEVEL
     used = account_usage(
-        account=account, period=period, metrics=[metric], now=now, with_days=metric.kind == Metric.Kind.LEVEL
+        account=account, period=period, metrics=[metric], now=now, with_days=False, with_levels=is_level
     )[metric.pk]
     elsewhere = {key: held for key, held in used.own.items() if key != workspace.pk and held}
     names = _PLACES(ids=list(elsewhere)) if elsewhere else ()

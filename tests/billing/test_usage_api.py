@@ -217,5 +217,5 @@ def test_the_number_of_queries_does_not_grow(client, django_assert_num_queries):
     headers = bearer(make_key(account, "read"))
     client.get("/api/v1/workspaces/w1/usage", headers=headers)
     # Key with workspace, period with account, terms, plan with add-ons, totals, days, levels.
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(6):
         client.get("/api/v1/workspaces/w1/usage", headers=headers)

@@ -94,7 +94,7 @@ def test_the_number_of_queries_does_not_depend_on_how_much_there_is(
     with django_assert_num_queries(3):
         selectors.account_usage(account=account, period=period, metrics=metrics, now=NOON)
     with django_assert_num_queries(1):
-        selectors.account_usage(account=account, period=period, metrics=metrics, with_days=False)
+        selectors.account_usage(account=account, period=period, metrics=metrics, with_days=False, with_levels=False)
     periods = selectors.last_periods(account, until=period, count=12)
     with django_assert_num_queries(2):
         selectors.usage_history(account=account, metrics=metrics, periods=periods)
