@@ -220,26 +220,11 @@ def account_charges(
     days of the period, as seconds / 86 400 (`usage.projection`). ValueError for an unknown currency.
     """
     lines = charge_lines(currency=currency, days_in_period=days_in_period, parts=parts, add_ons=add_ons, uses=uses)
-    by_metric = {(line.kind, line.metric_id): line for line in lines}
-    metrics = {}
-    for use in uses:
-        terms = use.terms
-        line = by_metric[SEATS if terms.is_level else USAGE, terms.metric_id]
-        contracted = by_metric.get((CONTRACTED, terms.metric_id))
-        projected = None
-        if not terms.is_level:
-            projected = project(quantity=use.pool, days_used=days_used, days_in_period=length)
-        metrics[terms.metric_id] = MetricCharge(
-            terms=terms,
-            pool=use.pool,
-            pool_quantity=shown_quantity(use.pool, unit_size=terms.unit_size),
-            overage_quantity=_overage(terms, use.pool),
-            overage_amount=line.amount,
-            contracted_amount=contracted.amount if contracted else round_money(0, currency),
-            projected=projected,
-            projected_quantity=None if projected is None else shown_quantity(projected, unit_size=terms.unit_size),
-            projected_amount=None if projected is None else terms.amount(projected, currency),
-        )
+    amounts = {line.metric_id: line.amount for line in lines if line.kind in (SEATS, USAGE)}
+    metrics = {
+        use.terms.metric_id: _metric_charge(use, amounts[use.terms.metric_id], currency, days_used, length)
+        for use in uses
+    }
     nothing = round_money(0, currency)
     overage = sum((line.amount for line in lines if line.kind == USAGE), start=nothing)
     fixed = sum((line.amount for line in lines if line.kind != USAGE), start=nothing)
@@ -258,6 +243,48 @@ def account_charges(
         projected_overage=projected_overage,
         projected_total=None if projected_overage is None else fixed + projected_overage,
     )
+
+
+def metric_charges(
+    *, currency: str, uses: Iterable[MetricUse], days_used: Decimal, length: Decimal
+) -> dict[int, MetricCharge]:
+    """The charges of counted metrics by metric id, without the lines: what `account_charges` says of each."""
+    return {
+        use.terms.metric_id: _metric_charge(use, use.terms.amount(use.pool, currency), currency, days_used, length)
+        for use in uses
+    }
+
+
+def _metric_charge(use: MetricUse, amount: Decimal, currency: str, days_used: Decimal, length: Decimal) -> MetricCharge:
+    terms, pool = use.terms, use.pool
+    shown = shown_quantity(pool, unit_size=terms.unit_size)
+    projected = projected_quantity = projected_amount = None
+    if not terms.is_level:
+        projected = project(quantity=pool, days_used=days_used, days_in_period=length)
+    if projected is not None and days_used == length:
+        # The period is over: what was used is where it was heading.
+        projected, projected_quantity, projected_amount = pool, shown, amount
+    elif projected is not None:
+        projected_quantity = shown_quantity(projected, unit_size=terms.unit_size)
+        projected_amount = terms.amount(projected, currency)
+    return MetricCharge(
+        terms=terms,
+        pool=pool,
+        pool_quantity=shown,
+        overage_quantity=_overage(terms, pool),
+        overage_amount=amount,
+        contracted_amount=_contracted_amount(terms, currency),
+        projected=projected,
+        projected_quantity=projected_quantity,
+        projected_amount=projected_amount,
+    )
+
+
+def _contracted_amount(terms: MetricTerms, currency: str) -> Decimal:
+    """The contracted amount, charged whether it is used or not (spec 5.3); 0 without a contract."""
+    if terms.contracted_price is None or terms.included is None:
+        return round_money(0, currency)
+    return round_money(terms.included * terms.contracted_price, currency)
 
 
 def _plan_lines(parts: Sequence[PlanPart], currency: str) -> list[ChargeLine]:
@@ -291,7 +318,6 @@ def _plan_lines(parts: Sequence[PlanPart], currency: str) -> list[ChargeLine]:
 
 
 def _contracted_line(terms: MetricTerms, currency: str) -> ChargeLine | None:
-    """The contracted amount, charged whether it is used or not (spec 5.3)."""
     if terms.contracted_price is None or terms.included is None:
         return None
     return ChargeLine(
@@ -300,7 +326,7 @@ def _contracted_line(terms: MetricTerms, currency: str) -> ChargeLine | None:
         metric_id=terms.metric_id,
         quantity=plain(terms.included),
         unit_price=terms.contracted_price,
-        amount=round_money(terms.included * terms.contracted_price, currency),
+        amount=_contracted_amount(terms, currency),
     )
 
 

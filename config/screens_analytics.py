@@ -14,10 +14,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
-from billing.charges import MetricCharge
 from billing.models import Subscription
 from billing.money import plain_money
-from billing.selectors import Spend, history_of, spend_of
+from billing.selectors import History, Spend, history_read, spend_read
 from config.cards import share
 from usage import charts
 from usage.access import shell_context, workspace_page, workspaces_read
@@ -26,8 +25,9 @@ from usage.csv_text import csv_lines
 from usage.formats import day_and_month, figure, money, number, period_span
 from usage.models import Account, Metric, Period, Workspace
 from usage.rounding import shown_quantity
-from usage.selectors import current_period, last_checked_at, last_periods, usage_history
-from usage.written import Written, any_of
+from usage.selectors import checked_read, periods_so_far
+from usage.sql import together
+from usage.written import Written
 
 COUNTS: Final = (6, 12, 24)
 COLUMNS: Final = (
@@ -43,16 +43,15 @@ COLUMNS: Final = (
     "currency",
 )
 
-_METRICS: Final = Written(lambda ids: Metric.objects.filter(any_of("pk", ids)).order_by("position", "key"))
 _CHANGES: Final = Written(
     lambda account: Subscription.objects.filter(account=account).select_related("plan").order_by("period", "starts_on")
 )
-History = Mapping[datetime, Mapping[int, MetricCharge]]
+Used = Mapping[tuple[int, datetime], Decimal]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the filter chose. `place` None = all workspaces of the account."""
+    """What the filter chose, and what was read for it. `place` None = all workspaces of the account."""
 
     account: Account
     metrics: Sequence[Metric]
@@ -63,6 +62,9 @@ class Shown:
     periods: Sequence[Period]
     now: datetime
     history: History
+    spend: Mapping[datetime, Spend]
+    checked_at: datetime | None
+    changes: Sequence[Subscription]
 
     @property
     def query(self) -> str:
@@ -77,29 +79,27 @@ def analytics(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     """Bars and a table for one metric, small multiples for the channels. `?metric=`, `?workspace=`, `?periods=`."""
     shown = _shown(request, workspace)
     used = _quantities(shown)
-    running = shown.periods[-1] if shown.periods else None
-    spend = spend_of(account=shown.account, periods=shown.periods)
-    zone = running.zone if running else "UTC"
+    running = shown.periods[-1]
     address = reverse("analytics_csv", args=[workspace.key])
     context = shell_context(request, workspace, "analytics") | {
         "page_meta": {
             "facts": [f"Last {len(shown.periods)} billing period{'' if len(shown.periods) == 1 else 's'}"],
             "updated_at": shown.now,
-            "checked_at": last_checked_at(shown.account, period=running),
-            "zone": zone,
+            "checked_at": shown.checked_at,
+            "zone": running.zone,
         },
         "shown": shown,
         "counts": COUNTS,
         "chart": _chart(shown, shown.metric, used, size="wide") if shown.metric else None,
         "rows": _rows(shown, shown.metric, used) if shown.metric else [],
-        "spend_chart": _spend_chart(shown, spend) if spend else None,
-        "spend_rows": _spend_rows(shown, spend),
+        "spend_chart": _spend_chart(shown) if shown.spend else None,
+        "spend_rows": _spend_rows(shown),
         "place_name": shown.place.name if shown.place else "All workspaces",
         "channels": [
             {
                 "metric": metric,
                 "chart": _chart(shown, metric, used, size="small"),
-                "value": figure(_quantity(used, metric, running) if running else Decimal(0)),
+                "value": figure(_quantity(used, metric, running)),
             }
             for metric in shown.metrics
             if metric.channel
@@ -124,9 +124,14 @@ def _shown(request: HttpRequest, workspace: Workspace) -> Shown:
     now = clock_of(account)()
     asked = request.GET.get("periods", "")
     count = int(asked) if asked in {str(each) for each in COUNTS} else COUNTS[0]
-    periods = last_periods(account, until=current_period(account, now), count=count)
-    history = history_of(account=account, periods=periods, now=now)
-    metrics = _metrics(history)
+    periods = periods_so_far(account, now=now, count=count)
+    history, spend, checked_at, changes = together(
+        history_read(account=account, periods=periods, now=now),
+        spend_read(account=account, periods=periods),
+        checked_read(account, period=periods[-1]),
+        _CHANGES.read(account=account.pk),
+    )
+    metrics = history.metrics
     places = [each for each in workspaces_read(request) if each.account_id == account.pk]
     chosen, place = request.GET.get("metric", ""), request.GET.get("workspace", "")
     return Shown(
@@ -139,32 +144,32 @@ def _shown(request: HttpRequest, workspace: Workspace) -> Shown:
         periods=periods,
         now=now,
         history=history,
+        spend=spend,
+        checked_at=checked_at,
+        changes=changes,
     )
 
 
-def _metrics(history: History) -> list[Metric]:
-    """The metrics that had terms in any of the periods, in their order."""
-    ids = {metric_id for charges in history.values() for metric_id in charges}
-    return _METRICS(ids=list(ids))
-
-
-def _quantities(shown: Shown) -> Mapping[tuple[int, datetime], Decimal]:
+def _quantities(shown: Shown) -> Used:
     """Display units by metric and period start, of the chosen workspace or of all."""
     if shown.place is None:
         return {
             (metric_id, start): charge.pool_quantity
-            for start, charges in shown.history.items()
+            for start, charges in shown.history.charges.items()
             for metric_id, charge in charges.items()
         }
-    used = usage_history(account=shown.account, metrics=shown.metrics, periods=shown.periods, now=shown.now)
     return {
-        (metric.pk, start): shown_quantity(places.get(shown.place.pk, Decimal(0)), unit_size=metric.unit_size)
+        (metric.pk, period.starts_at): _shown_of(shown, metric, period, shown.place)
         for metric in shown.metrics
-        for start, places in used[metric.pk].items()
+        for period in shown.periods
     }
 
 
-def _quantity(used: Mapping[tuple[int, datetime], Decimal], metric: Metric, period: Period) -> Decimal:
+def _shown_of(shown: Shown, metric: Metric, period: Period, place: Workspace) -> Decimal:
+    return shown_quantity(shown.history.quantity(metric, period, place.pk), unit_size=metric.unit_size)
+
+
+def _quantity(used: Used, metric: Metric, period: Period) -> Decimal:
     return used.get((metric.pk, period.starts_at), Decimal(0))
 
 
@@ -172,14 +177,12 @@ def _is_running(period: Period, now: datetime) -> bool:
     return period.starts_at <= now < period.ends_at
 
 
-def _chart(
-    shown: Shown, metric: Metric, used: Mapping[tuple[int, datetime], Decimal], *, size: str
-) -> charts.HistoryChart:
+def _chart(shown: Shown, metric: Metric, used: Used, *, size: str) -> charts.HistoryChart:
     """Included belongs to the account, so it and the projection stand only beside all workspaces."""
     bars = []
     projected = None
     for period in shown.periods:
-        charge = shown.history[period.starts_at].get(metric.pk)
+        charge = shown.history.charges[period.starts_at].get(metric.pk)
         is_running = _is_running(period, shown.now)
         if is_running and charge is not None and shown.place is None:
             projected = charge.projected_quantity
@@ -200,12 +203,12 @@ def _chart(
     )
 
 
-def _rows(shown: Shown, metric: Metric, used: Mapping[tuple[int, datetime], Decimal]) -> list[dict[str, str]]:
+def _rows(shown: Shown, metric: Metric, used: Used) -> list[dict[str, str]]:
     """The table behind the bars, newest first."""
     plans = _plans(shown)
     rows = []
     for period in reversed(shown.periods):
-        charge = shown.history[period.starts_at].get(metric.pk)
+        charge = shown.history.charges[period.starts_at].get(metric.pk)
         quantity = _quantity(used, metric, period)
         included = charge.terms.included if charge else None
         pool = charge.pool_quantity if charge else Decimal(0)
@@ -225,15 +228,15 @@ def _rows(shown: Shown, metric: Metric, used: Mapping[tuple[int, datetime], Deci
     return rows
 
 
-def _billed(shown: Shown, spend: Mapping[datetime, Spend]) -> list[tuple[Period, Spend]]:
-    return [(period, spend[period.starts_at]) for period in shown.periods if period.starts_at in spend]
+def _billed(shown: Shown) -> list[tuple[Period, Spend]]:
+    return [(period, shown.spend[period.starts_at]) for period in shown.periods if period.starts_at in shown.spend]
 
 
-def _spend_chart(shown: Shown, spend: Mapping[datetime, Spend]) -> charts.HistoryChart:
+def _spend_chart(shown: Shown) -> charts.HistoryChart:
     """A bar for each billed period, from 100 on in whole units: the table has the cents. Credited in full: no bar."""
     bars = [
         charts.HistoryPeriod(label=day_and_month(period.first_day), quantity=_bar(amounts.total))
-        for period, amounts in _billed(shown, spend)
+        for period, amounts in _billed(shown)
     ]
     return charts.history_chart(name=f"Spend in {shown.account.currency}", periods=bars, whole=False, size="small")
 
@@ -242,7 +245,7 @@ def _bar(total: Decimal) -> Decimal:
     return max(total.quantize(Decimal(1), ROUND_HALF_UP) if total >= 100 else total, Decimal(0))
 
 
-def _spend_rows(shown: Shown, spend: Mapping[datetime, Spend]) -> list[dict[str, str]]:
+def _spend_rows(shown: Shown) -> list[dict[str, str]]:
     """The table behind the bars, newest first."""
     currency = shown.account.currency
     return [
@@ -253,17 +256,16 @@ def _spend_rows(shown: Shown, spend: Mapping[datetime, Spend]) -> list[dict[str,
             "changes": money(amounts.changes, currency),
             "total": money(amounts.total, currency),
         }
-        for period, amounts in reversed(_billed(shown, spend))
+        for period, amounts in reversed(_billed(shown))
     ]
 
 
 def _plans(shown: Shown) -> dict[datetime, str]:
     """The plans of each period in words: “Starter, then Professional”."""
-    changes = _CHANGES(account=shown.account.pk)
     found = {}
     for period in shown.periods:
-        before = [row for row in changes if row.period < period.starts_at]
-        during = [row for row in changes if row.period == period.starts_at]
+        before = [row for row in shown.changes if row.period < period.starts_at]
+        during = [row for row in shown.changes if row.period == period.starts_at]
         held = before[-1:] if not during or during[0].starts_on > period.first_day else []
         names = [row.plan.name if row.plan else "no plan" for row in [*held, *during]]
         found[period.starts_at] = ", then ".join(names) or "–"
@@ -271,17 +273,14 @@ def _plans(shown: Shown) -> dict[datetime, str]:
 
 
 def _csv_rows(shown: Shown) -> Iterator[Sequence[Any]]:
-    used = usage_history(account=shown.account, metrics=shown.metrics, periods=shown.periods, now=shown.now)
     for period in shown.periods:
         for metric in shown.metrics:
-            charge = shown.history[period.starts_at].get(metric.pk)
+            charge = shown.history.charges[period.starts_at].get(metric.pk)
             if charge is None:
                 continue
             line = (period.first_day, period.last_day, metric.key)
             for place in shown.places:
-                own = used[metric.pk][period.starts_at].get(place.pk, Decimal(0))
-                quantity = shown_quantity(own, unit_size=metric.unit_size)
-                yield (*line, place.key, quantity, metric.unit, None, None, None, None)
+                yield (*line, place.key, _shown_of(shown, metric, period, place), metric.unit, None, None, None, None)
             yield (
                 *line,
                 "",

@@ -4,11 +4,11 @@ from billing.selectors.advice import Advice, advice_for
 from billing.selectors.charges import Standing, charges_so_far, usage_of
 from billing.selectors.contacts import contacts_of
 from billing.selectors.frame import Frame, frame_of
-from billing.selectors.history import history_of
+from billing.selectors.history import History, history_read
 from billing.selectors.plans import offered_plans
 from billing.selectors.preview import ChangePreview, preview_change
 from billing.selectors.prices import CostAt, cost_at, costs_of
-from billing.selectors.spend import Spend, spend_of
+from billing.selectors.spend import Spend, spend_read
 from billing.selectors.terms import plan_for, terms_by_period, terms_for, terms_read
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "ChangePreview",
     "CostAt",
     "Frame",
+    "History",
     "Spend",
     "Standing",
     "advice_for",
@@ -24,11 +25,11 @@ __all__ = [
     "cost_at",
     "costs_of",
     "frame_of",
-    "history_of",
+    "history_read",
     "offered_plans",
     "plan_for",
     "preview_change",
-    "spend_of",
+    "spend_read",
     "terms_by_period",
     "terms_for",
     "terms_read",

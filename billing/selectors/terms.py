@@ -73,8 +73,20 @@ def terms_by_period(
     the rows that hold in several of them."""
     if not period_starts:
         return {}
-    rows = _ALL(account=account.pk, latest=max(period_starts))
+    rows = all_terms_read(account=account, latest=max(period_starts)).answer()
     put_metrics(rows, known=known)
+    return terms_in_periods(rows, period_starts)
+
+
+def all_terms_read(*, account: Account, latest: datetime) -> Read[list[PeriodTerms]]:
+    """The account's rows of terms from periods up to `latest`, in order of time and of the metrics; 1 query."""
+    return _ALL.read(account=account.pk, latest=latest)
+
+
+def terms_in_periods(
+    rows: Sequence[PeriodTerms], period_starts: Sequence[datetime]
+) -> dict[datetime, dict[int, PeriodTerms]]:
+    """Which of `all_terms_read` hold in each of the periods, by metric id."""
     found = {}
     for start in period_starts:
         last = {row.metric_id: row for row in rows if row.from_period <= start}

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from billing.models import Plan
-from billing.selectors import advice_for, history_of
+from billing.selectors import advice_for, history_read
 from billing.services.subscriptions import set_contract, start_subscription
 from tests.factories import BY, make_account, metric, use
 from usage.models import Account
@@ -118,7 +118,7 @@ def test_history_shows_each_period_at_the_terms_in_force_then(account, django_as
     use("ai_resolutions", 12, at=month(5))
     periods = last_periods(account, until=current_period(account, NOW), count=3)
     with django_assert_num_queries(3):
-        history = history_of(account=account, periods=periods, now=NOW)
+        history = history_read(account=account, periods=periods, now=NOW).answer().charges
     key = metric().pk
     april, may, june = (history[period.starts_at][key] for period in periods)
     assert (april.terms.kind, april.overage_amount) == ("pay_as_you_go", Decimal("11.88"))

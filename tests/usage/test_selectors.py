@@ -96,11 +96,11 @@ def test_the_number_of_queries_does_not_depend_on_how_much_there_is(
     with django_assert_num_queries(1):
         selectors.account_usage(account=account, period=period, metrics=metrics, with_days=False, with_levels=False)
     periods = selectors.last_periods(account, until=period, count=12)
-    with django_assert_num_queries(2):
-        selectors.usage_history(account=account, metrics=metrics, periods=periods)
+    with django_assert_num_queries(1):
+        selectors.totals_read(account=account, periods=periods).answer()
 
 
-def test_history_names_the_ledger_quantity_of_each_period(account: Account) -> None:
+def test_what_was_counted_is_read_for_many_periods_at_once(account: Account) -> None:
     use("sms", 5)
     use("sms", 7, at=datetime(2026, 8, 2, tzinfo=UTC), workspace_key="birch")
     use("seats", 2, at=datetime(2026, 6, 30, tzinfo=UTC))
@@ -108,13 +108,11 @@ def test_history_names_the_ledger_quantity_of_each_period(account: Account) -> N
     periods = selectors.last_periods(account, until=until, count=2)
     assert [period.starts_at.month for period in periods] == [7, 8]
     periods = selectors.last_periods(account, until=until, count=12)
-    history = selectors.usage_history(account=account, metrics=[metric("sms"), metric("seats")], periods=periods)
-    atlas, birch = workspace().pk, workspace("birch").pk
-    assert list(history[metric("sms").pk].values()) == [{atlas: 5}, {}, {birch: 7}]
-    assert list(history[metric("seats").pk].values()) == [{atlas: 2}, {atlas: 62}, {atlas: 62}]
-    now = datetime(2026, 8, 2, 12, tzinfo=UTC)
-    history = selectors.usage_history(account=account, metrics=[metric("seats")], periods=periods, now=now)
-    assert list(history[metric("seats").pk].values())[-1] == {atlas: 4}
+    totals = selectors.totals_read(account=account, periods=periods).answer()
+    sms, atlas, birch = metric("sms").pk, workspace().pk, workspace("birch").pk
+    assert sorted(totals) == sorted(
+        [(sms, periods[0].starts_at, atlas, Decimal(5)), (sms, periods[-1].starts_at, birch, Decimal(7))]
+    )
 
 
 def test_the_current_period_is_opened_on_demand_and_never_missing(account: Account) -> None:
@@ -136,21 +134,21 @@ def test_an_earlier_period_is_found_by_a_moment_in_it(account: Account) -> None:
 def test_an_advanced_test_clock_was_checked_where_it_stands() -> None:
     account = make_account("sandbox", workspaces=("elm",), is_sandbox=True, now=NOON)
     account.created_at = NOON
-    assert selectors.last_checked_at(account) is None
+    assert selectors.checked_read(account).answer() is None
     account.sandbox_now = NOON + timedelta(days=20)
-    assert selectors.last_checked_at(account) == NOON + timedelta(days=20)
+    assert selectors.checked_read(account).answer() == NOON + timedelta(days=20)
 
 
 def test_last_checked_is_the_later_of_the_accounts_evaluation_and_the_last_sweep(account: Account) -> None:
-    assert selectors.last_checked_at(account) is None
+    assert selectors.checked_read(account).answer() is None
     use("sms")
     UsageTotal.objects.update(evaluated_at=NOON)
-    assert selectors.last_checked_at(account) == NOON
+    assert selectors.checked_read(account).answer() == NOON
     JobRun.objects.create(name="refresh", slot=NOON, finished_at=NOON + timedelta(minutes=30))
-    assert selectors.last_checked_at(account) == NOON + timedelta(minutes=30)
+    assert selectors.checked_read(account).answer() == NOON + timedelta(minutes=30)
     period = selectors.current_period(account, NOON)
     account.is_sandbox = True
-    assert selectors.last_checked_at(account, period=period) == NOON
+    assert selectors.checked_read(account, period=period).answer() == NOON
 
 
 def test_events_of_a_line_come_in_pages_in_order_of_arrival(account: Account) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
@@ -104,7 +103,19 @@ def period_of(account: Account, at: datetime) -> Period:
 
 def last_periods(account: Account, *, until: Period, count: int) -> list[Period]:
     """The last `count` periods up to and including `until`, oldest first."""
-    found = prepared(_PERIODS, {"account": account.pk, "until": until.starts_at, "count": count})
+    return _begun(account, by=until.starts_at, count=count)
+
+
+def periods_so_far(account: Account, *, now: datetime, count: int) -> list[Period]:
+    """The last `count` periods up to and including `current_period`, oldest first; 1 query when that one is stored."""
+    found = _begun(account, by=now, count=count)
+    if account.ended_at is None and found and now < found[-1].ends_at:
+        return found
+    return last_periods(account, until=current_period(account, now), count=count)
+
+
+def _begun(account: Account, *, by: datetime, count: int) -> list[Period]:
+    found = prepared(_PERIODS, {"account": account.pk, "until": by, "count": count})
     return [from_columns(Period, row) for row in reversed(found)]
 
 
@@ -152,7 +163,7 @@ _HISTORY = """
 SELECT t.metric_id, t.period, t.workspace_id, t.quantity
   FROM usage_usagetotal t
  WHERE t.account_id = %(account)s AND t.period = ANY(%(periods)s::timestamptz[])
-   AND t.metric_id = ANY(%(metrics)s::bigint[])
+   AND t.metric_id = ANY(ARRAY(SELECT m.id FROM usage_metric m WHERE m.kind <> 'level'))
    AND t.workspace_id = ANY(ARRAY(SELECT w.id FROM usage_workspace w WHERE w.account_id = %(account)s))
 """
 
@@ -171,7 +182,7 @@ _LevelRow = tuple[int, int, datetime, date, Decimal, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class UsageRows:
-    """What is stored of an account's usage in a period, of all metrics. `checked_at` as `last_checked_at`."""
+    """What is stored of an account's usage in a period, of all metrics. `checked_at` as `checked_read`."""
 
     account: Account
     period: Period
@@ -255,42 +266,18 @@ def account_usage(
     return rows.answer().of(metrics, now=now)
 
 
-def usage_history(
-    *, account: Account, metrics: Iterable[Metric], periods: Sequence[Period], now: datetime | None = None
-) -> dict[int, dict[datetime, dict[int, Decimal]]]:
-    """Ledger quantities by metric id, period start and workspace id, for `periods` (oldest first); at most 2 queries.
-
-    Totals, of levels seat-days, in stored units; what was not used is not there. `now` bounds the days of levels.
-    """
-    wanted = list(metrics)
-    history: dict[int, dict[datetime, dict[int, Decimal]]] = {
-        metric.pk: {period.starts_at: {} for period in periods} for metric in wanted
-    }
-    counted = [metric.pk for metric in wanted if metric.kind != Metric.Kind.LEVEL]
-    levels = [metric.pk for metric in wanted if metric.kind == Metric.Kind.LEVEL]
-    if counted and periods:
-        starts = [period.starts_at for period in periods]
-        totals = prepared(_HISTORY, {"account": account.pk, "metrics": counted, "periods": starts})
-        for metric_id, starts_at, workspace_id, quantity in totals:
-            history[metric_id][starts_at][workspace_id] = quantity
-    if levels and periods:
-        reported = Read([_levels(account, periods)], partial(sorted, key=itemgetter(0, 1, 2, 3))).answer()
-        rows = [row for row in reported if row[1] in levels]
-        for workspace_id, metric_id in {(row[0], row[1]) for row in rows}:
-            reports = [row for row in rows if row[0] == workspace_id and row[1] == metric_id]
-            for period in periods:
-                held = seat_days(quantity for _, quantity in _seats(period, reports, now))
-                if held:
-                    history[metric_id][period.starts_at][workspace_id] = held
-    return history
+def totals_read(*, account: Account, periods: Sequence[Period]) -> Read[list[tuple[int, datetime, int, Decimal]]]:
+    """(metric id, period start, workspace id, quantity in stored units) of everything counted in `periods`; 1 query."""
+    starts = [period.starts_at for period in periods]
+    return Read([(_HISTORY, {"account": account.pk, "periods": starts})], list)
 
 
-def last_checked_at(account: Account, *, period: Period | None = None) -> datetime | None:
+def checked_read(account: Account, *, period: Period | None = None) -> Read[datetime | None]:
     """When alerts and limits were last checked (spec 2.8): by the account's own evaluation or, except for sandbox
     accounts, by the last sweep. `period` (the page's) keeps the read to one period's totals."""
     starts_at = period.starts_at if period is not None else None
-    found = prepared(_CHECKED, {"account": account.pk, "period": starts_at, "sweeps": _sweeps(account)})
-    return _checked(account, found[0][0])
+    values = {"account": account.pk, "period": starts_at, "sweeps": _sweeps(account)}
+    return Read([(_CHECKED, values)], lambda rows: _checked(account, rows[0][0]))
 
 
 def _sweeps(account: Account) -> list[str]:
