@@ -15,6 +15,7 @@ from usage.clocks import system_clock
 from usage.errors import Unauthorized
 from usage.services import consume as service
 from usage.services.api_keys import admission
+from usage.services.consume_at_once import consume_at_once as grant_at_once
 
 router = Router(tags=["Consume"])
 _auth = bearer("decide", "ingest")
@@ -82,9 +83,7 @@ def consume_at_once(request: HttpRequest, key: str) -> HttpResponse | None:
         asked = admission(request.META.get("HTTP_AUTHORIZATION"), key, "decide", "ingest", now=system_clock())
     except (ValidationError, Unauthorized):
         return None
-    grant = service.consume_at_once(
-        admission=asked, metric_key=payload.metric, quantity=payload.quantity, consume_id=payload.id
-    )
+    grant = grant_at_once(admission=asked, metric_key=payload.metric, quantity=payload.quantity, consume_id=payload.id)
     return None if grant is None else answer(_grant(grant))
 
 

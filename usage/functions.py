@@ -1,4 +1,4 @@
-"""Counting that must not be interrupted: four database functions, made by a migration (spec 4.8, Data 2, 3, 5).
+"""Counting that must not be interrupted: five database functions, made by a migration (spec 4.8, Data 2, 3, 5).
 
 Check and count in one step is one call from Python, so that a row many clients want is held only for as long as
 PostgreSQL needs. Each statement inside sees what was committed before it, also what was committed while the call waited
@@ -18,6 +18,22 @@ CREATE OR REPLACE FUNCTION headroom_stored(shown numeric, unit_size integer, ste
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT div(2 * shown * unit_size + step, 2 * step) * step
 $$;
+"""
+
+# The step of stored quantities of a metric `m`: the rule of usage.rounding.
+STEP: Final = "CASE WHEN m.kind <> 'duration' THEN 0.000001 WHEN m.increment_next > 0 THEN m.increment_next ELSE 1 END"
+
+# When something counts as received, for statements that order themselves with closings (Data 5): the account's lock,
+# held shared until the transaction ends, and then the later of `p_now` and the first instant after the last cut. NULL
+# when the account has ended. What the calling statement itself sees may be older than the lock; this is not.
+RECEIVED: Final = """
+CREATE OR REPLACE FUNCTION headroom_received_at(p_account bigint, p_now timestamptz, p_lock_base bigint)
+RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(p_lock_base + p_account);
+    RETURN (SELECT greatest(p_now, a.last_cut_at + interval '1 microsecond') FROM usage_account a
+             WHERE a.id = p_account AND (a.ended_at IS NULL OR a.ended_at > p_now));
+END $$;
 """
 
 # What the answers are made of. `outcome` says what happened; anything but granted and settled changed nothing (a
@@ -45,7 +61,7 @@ DECLARE
     is_swept boolean := false;
 BEGIN
     SELECT m.id, m.kind, m.unit_size,
-           CASE WHEN m.kind <> 'duration' THEN 0.000001 WHEN m.increment_next > 0 THEN m.increment_next ELSE 1 END
+           {STEP}
       INTO v_metric, v_kind, unit_size, v_step FROM usage_metric m WHERE m.key = p_metric AND m.is_active;
     IF NOT FOUND THEN outcome := 'unknown_metric'; RETURN; END IF;
     IF v_kind = 'level' THEN outcome := 'level_metric'; RETURN; END IF;
@@ -187,7 +203,7 @@ BEGIN
     v_received := greatest(p_now, v_cut + interval '1 microsecond');
 
     SELECT r.metric_id, r.period, r.reservation_id, r.created_at, r.quantity, m.unit_size,
-           CASE WHEN m.kind <> 'duration' THEN 0.000001 WHEN m.increment_next > 0 THEN m.increment_next ELSE 1 END
+           {STEP}
       INTO v_metric, v_period, v_id, v_created, v_reserved, unit_size, v_step
       FROM usage_reservation r JOIN usage_metric m ON m.id = r.metric_id
      WHERE r.account_id = p_account AND r.key = p_key AND r.workspace_id = p_workspace;
@@ -288,10 +304,11 @@ BEGIN
 END $$;
 """
 
-CREATE_FUNCTIONS: Final = STORED + TAKE + SETTLE + COUNT
+CREATE_FUNCTIONS: Final = STORED + RECEIVED + TAKE + SETTLE + COUNT
 DROP_FUNCTIONS: Final = """
 DROP FUNCTION IF EXISTS headroom_count;
 DROP FUNCTION IF EXISTS headroom_take;
 DROP FUNCTION IF EXISTS headroom_settle;
+DROP FUNCTION IF EXISTS headroom_received_at;
 DROP FUNCTION IF EXISTS headroom_stored;
 """

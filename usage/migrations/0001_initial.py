@@ -214,9 +214,9 @@ class Migration(migrations.Migration):
                 ('evaluated_at', models.DateTimeField(null=True)),
                 ('next_level', models.DecimalField(decimal_places=6, default=0, max_digits=30, null=True)),
                 ('last_received_at', models.DateTimeField()),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.account')),
-                ('metric', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.metric')),
-                ('workspace', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.workspace')),
+                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.account')),
+                ('metric', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.metric')),
+                ('workspace', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.workspace')),
             ],
         ),
         migrations.CreateModel(
@@ -243,9 +243,9 @@ class Migration(migrations.Migration):
                 ('day', models.DateField()),
                 ('quantity', models.DecimalField(decimal_places=6, max_digits=30)),
                 ('level', models.DecimalField(decimal_places=6, help_text='Seats only: carried on to the next reported day.', max_digits=30, null=True)),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.account')),
-                ('metric', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.metric')),
-                ('workspace', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.workspace')),
+                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.account')),
+                ('metric', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.metric')),
+                ('workspace', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='usage.workspace')),
             ],
         ),
         migrations.CreateModel(
@@ -323,7 +323,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='usagetotal',
-            index=models.Index(fields=['account', 'period', 'metric'], name='total_by_pool'),
+            index=models.Index(fields=['account', 'period', 'metric', 'workspace'], name='total_by_pool'),
         ),
         migrations.AddConstraint(
             model_name='usagetotal',

@@ -21,7 +21,6 @@ from usage.errors import AccountEnded, Conflict, InvalidInput, NotFound
 from usage.events import event_key
 from usage.faultpoints import reach
 from usage.rounding import shown_quantity
-from usage.services.api_keys import ADMITTED, Admission
 from usage.services.locks import lock_number
 from usage.services.periods import open_period
 from usage.signals import totals_passed_level
@@ -31,12 +30,6 @@ CONSUME_SOURCE: Final = "headroom:consume"
 RESERVATION_SOURCE: Final = "headroom:reservation"
 
 _TAKE: Final = "SELECT * FROM headroom_take(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-_TAKE_AT_ONCE: Final = f"""{ADMITTED}
-SELECT t.* FROM admitted CROSS JOIN LATERAL headroom_take(
-    admitted.account, admitted.workspace, %(metric)s, %(quantity)s, %(source)s, %(id)s, %(key)s, %(now)s, NULL,
-    %(may_pass)s, %(locks)s) AS t
-"""  # noqa: S608 - made of constants
-_ORDINARY: Final = frozenset({"granted", "limit_reached", "duplicate"})
 _SETTLE: Final = "SELECT * FROM headroom_settle(%s, %s, %s, %s, %s, %s, %s, %s)"
 # Losing a race for one id, opening the period and passing a level each cost one more call.
 _CALLS: Final = 5
@@ -73,7 +66,7 @@ class Settlement:
     remaining: Decimal | None
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """What the database functions return; quantities in stored units."""
 
     outcome: str
@@ -118,30 +111,7 @@ def consume(
         keep_for=None,
         clock=clock,
     )
-    return Grant(**_grant_fields(answer))
-
-
-def consume_at_once(*, admission: Admission, metric_key: str, quantity: Decimal, consume_id: str) -> Grant | None:
-    """The caller's admission and `consume` in one statement, at the instant of the admission. None: nothing was
-    counted, because the call is refused or out of the ordinary; ask `authenticate_for`, then `consume`."""
-    reach("consume.before_count")
-    arguments = admission.parameters() | {
-        "metric": metric_key,
-        "quantity": quantity,
-        "source": CONSUME_SOURCE,
-        "id": consume_id,
-        "key": event_key(CONSUME_SOURCE, consume_id),
-        "may_pass": not settings.LIVE_EVALUATION,
-        "locks": lock_number(0),
-    }
-    try:
-        answers = _ask(_TAKE_AT_ONCE, arguments)
-    except IntegrityError:  # lost a race for this id
-        return None
-    if not answers or answers[0].outcome not in _ORDINARY:
-        return None
-    reach("consume.after_commit")
-    return Grant(**_grant_fields(answers[0]))
+    return grant_of(answer)
 
 
 def reserve(
@@ -181,9 +151,9 @@ def settle(*, account_id: int, workspace_id: int, reservation_id: str, quantity:
     key = event_key(RESERVATION_SOURCE, reservation_id)
     now = clock()
 
-    def call(may_pass: bool) -> _Answer:
+    def call(may_pass: bool) -> Answer:
         arguments = [account_id, workspace_id, quantity, RESERVATION_SOURCE, key, now]
-        return _ask(_SETTLE, [*arguments, may_pass, lock_number(0)])[0]
+        return Answer._make(*ask(_SETTLE, [*arguments, may_pass, lock_number(0)]))
 
     answer = _counted(call, account_id=account_id, now=now)
     match answer.outcome:
@@ -217,13 +187,13 @@ def _take(
     sent_id: str,
     keep_for: timedelta | None,
     clock: Clock,
-) -> _Answer:
+) -> Answer:
     key = event_key(source, sent_id)
     now = clock()
 
-    def call(may_pass: bool) -> _Answer:
+    def call(may_pass: bool) -> Answer:
         arguments = [account_id, workspace_id, metric_key, quantity, source, sent_id, key, now]
-        return _ask(_TAKE, [*arguments, keep_for, may_pass, lock_number(0)])[0]
+        return Answer._make(*ask(_TAKE, [*arguments, keep_for, may_pass, lock_number(0)]))
 
     answer = _counted(call, account_id=account_id, now=now)
     match answer.outcome:
@@ -240,7 +210,7 @@ def _take(
     return answer
 
 
-def _counted(call: Callable[[bool], _Answer], *, account_id: int, now: datetime) -> _Answer:
+def _counted(call: Callable[[bool], Answer], *, account_id: int, now: datetime) -> Answer:
     """The function's answer, once the period is open, a lost race for the id is over and the news is told.
 
     A single call commits by itself. Only a grant that passes a level needs a transaction around it, for the news.
@@ -268,19 +238,25 @@ def _counted(call: Callable[[bool], _Answer], *, account_id: int, now: datetime)
     raise RuntimeError("the count found neither a free nor a stored identity")
 
 
-def _tell(answer: _Answer, account_id: int) -> None:
+def _tell(answer: Answer, account_id: int) -> None:
     if answer.is_passed:
         totals_passed_level.send(sender=None, account_id=account_id)
 
 
-def _ask(query: str, arguments: Parameters) -> list[_Answer]:
+def ask(query: str, arguments: Parameters) -> list[Any]:
+    """The rows of one counting statement. Raises IntegrityError when a race for an id is lost: nothing was counted."""
     # Inside a caller's transaction a lost race must not spoil it; outside, the one statement is the transaction.
     around: AbstractContextManager[Any] = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with around:
-        return [_Answer._make(row) for row in prepared(query, arguments)]
+        return prepared(query, arguments)
 
 
-def _grant_fields(answer: _Answer) -> dict[str, Any]:
+def grant_of(answer: Answer) -> Grant:
+    """What the caller of consume is told."""
+    return Grant(**_grant_fields(answer))
+
+
+def _grant_fields(answer: Answer) -> dict[str, Any]:
     is_refused = answer.outcome == "limit_reached"
     reason = "no_limit" if answer.outcome == "granted" and answer.hard_limit is None else answer.outcome
     return {
