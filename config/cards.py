@@ -47,13 +47,15 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The context of templates/components/metric_card.html."""
+    """What `{% metric_card %}` draws. `tip` is the text behind the “i”, or ""; `tone` of the badge is blue or "";
+    `drawer_url` "" leaves the button out."""
 
     key: str
     name: str
     sub: str
     tip: str
-    badge: dict[str, str]
+    badge: str
+    tone: str
     limit_reached: bool
     value: str
     unit: str
@@ -62,11 +64,6 @@ class Card:
     chart: charts.DailyChart
     drawer_url: str
     button: str
-
-    @property
-    def anchor(self) -> str:
-        """Banners, e-mails and notifications link to it."""
-        return self.key
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,8 @@ def card_of(reading: Reading, terms: PeriodTerms, *, size: str, drawer_url: str 
         name=metric.name,
         sub=_sub(reading, terms),
         tip=tip,
-        badge={"text": badge, "tone": tone},
+        badge=badge,
+        tone=tone,
         limit_reached=usage.is_limit_reached(reading.workspace.pk),
         value=figure(own),
         unit=f"{unit} in {reading.workspace.name}{' now' if is_level and reading.is_running else ''}"
@@ -226,6 +224,8 @@ def _level_parts(
 
 
 def _days(days: Sequence[tuple[date, Decimal]], unit_size: int) -> dict[date, Decimal]:
+    if unit_size == 1:
+        return dict(days)
     return {on: shown_quantity(quantity, unit_size=unit_size) for on, quantity in days}
 
 

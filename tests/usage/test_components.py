@@ -14,6 +14,7 @@ from django.template import engines
 from django.template.loader import get_template, render_to_string
 from django.test import RequestFactory
 
+from config.cards import Card, Fact
 from usage import charts
 from usage.icons import ICONS
 
@@ -100,6 +101,31 @@ class TestEscaping:
         html = shown("{% facts rows %}", rows=[{"label": EVIL, "value": EVIL, "note": EVIL}])
         assert html.count("&lt;b&gt;&amp;&quot;&#x27;") == 3
         assert "<b>&" not in html
+
+    def test_names_on_cards_stay_text(self) -> None:
+        card = Card(
+            key=EVIL,
+            name=EVIL,
+            sub=EVIL,
+            tip=EVIL,
+            badge="Included",
+            tone="blue",
+            limit_reached=True,
+            value="1",
+            unit=EVIL,
+            bar=charts.usage_bar(parts=[charts.Part(EVIL, Decimal(1))], included=Decimal(2)),
+            facts=[Fact(EVIL, EVIL, EVIL)],
+            chart=self.chart(),
+            drawer_url=EVIL,
+            button=EVIL,
+        )
+        html = shown("{% load cards %}{% metric_card card %}", card=card)
+        assert "<b>&" not in html
+        assert '<span class="badge badge-blue">Included</span> <span class="badge badge-limit">' in html
+
+    def test_braces_in_a_name_are_only_text(self) -> None:
+        html = shown("{% badge name %}{% facts rows %}", name="{} {0}", rows=[{"label": "{}", "value": "{x}"}])
+        assert html.endswith('>{} {0}</span><dl class="facts"><div><dt>{}</dt><dd>{x}</dd></div></dl>')
 
     def test_names_on_documents_stay_text(self) -> None:
         document = {

@@ -62,7 +62,7 @@ class _Drawing(Markup):
 
 
 @register.simple_tag(name="chart")
-def daily(chart: DailyChart) -> Written:
+def daily_chart(chart: DailyChart) -> Written:
     """A daily chart (`daily_chart`, `level_chart`). The table behind it: `chart_table`."""
     drawing = _Drawing()
     drawing.add('<figure class="chart" id="{}"><p class="chart-readout"><span>{}</span><output>', chart.id, chart.title)
