@@ -62,6 +62,7 @@ class ScheduleAdmin(ReadOnlyAdmin):
     """The periodic jobs as the queue sees them; the one table is `config.schedules`."""
 
     list_display = ("name", "func", "cron", "next_run", "last_run")
+    fields = list_display
 
     @admin.display(description="last run")
     def last_run(self, schedule: Any) -> str:

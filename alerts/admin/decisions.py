@@ -7,7 +7,7 @@ from django.contrib import admin
 
 from alerts.models import Conversation, HandoverSteps, StoredAnswer, Workflow
 from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline
-from usage.admin.columns import chosen, linked, structure, worded
+from usage.admin.columns import chosen, first_day, linked, structure, worded
 
 
 class AnswerInline(ReadOnlyInline):
@@ -42,6 +42,16 @@ class ConversationAdmin(ReadOnlyAdmin):
     search_fields = ("conversation_id", "workspace__key")
     ordering = ("-pk",)
     inlines = (AnswerInline,)
+    fields = (
+        "conversation_id",
+        linked("account"),
+        linked("workspace"),
+        linked("metric"),
+        "is_with_team",
+        "answered_by",
+        "first_answered_at",
+        first_day("first_period", "billing period from"),
+    )
 
     @admin.display(description="first answered by", ordering="first_answered_by")
     def answered_by(self, conversation: Conversation) -> str:

@@ -65,6 +65,8 @@ class NotificationAdmin(ReadOnlyAdmin):
                 return formats.money(value, notification.account.currency)
             return formats.number(shown_quantity(value, unit_size=notification.metric.unit_size))
 
+        if notification.quantity is None:
+            return EMPTY
         return f"{shown(notification.quantity)} of {shown(notification.threshold)}"
 
 

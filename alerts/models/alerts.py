@@ -41,7 +41,7 @@ class UsageAlert(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.metric} in {self.workspace} from {self.from_period:%Y-%m-%d}"
+        return f"{self.metric} in {self.workspace} from {self.from_period:%Y-%m-%d %H:%M} UTC"
 
 
 class PlanAlertSwitch(models.Model):
@@ -84,7 +84,7 @@ class SpendAlert(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account}: spend alert from {self.from_period:%Y-%m-%d}"
+        return f"{self.account}: spend alert from {self.from_period:%Y-%m-%d %H:%M} UTC"
 
 
 class Firing(models.Model):
@@ -122,7 +122,7 @@ class Firing(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.rule} {self.level}%"
+        return f"{self.get_rule_display()} {self.level}%"
 
 
 class LimitState(models.Model):

@@ -9,11 +9,12 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from billing.admin.document_actions import end_contracts
+from billing.admin.plans import FURTHER
 from billing.models import AddOn, AddOnSubscription, Contract, PeriodTerms, Plan, Subscription
 from billing.services.purchases import add_add_on, set_contract
 from billing.services.subscriptions import start_subscription
 from usage.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm
-from usage.admin.columns import chosen, filled, first_day, linked, money, quantity
+from usage.admin.columns import chosen, filled, first_day, linked, money, quantity, structure
 from usage.clocks import clock_of
 from usage.models import Account, Period
 from usage.services.audit import Actor
@@ -69,7 +70,7 @@ class SubscriptionAdmin(ServiceAdmin):
 
     add_form = SubscriptionForm
     add_fields = ("account", "plan", "begins", "add_ons")
-    fields = ("account", "plan", "starts_on", "period", "created_at")
+    fields = (linked("account"), linked("plan"), "starts_on", PERIOD, "created_at")
     list_display = (linked("account"), "plan_or_none", "starts_on", PERIOD, "created_at")
     list_display_links = ("starts_on",)
     list_filter = (chosen("account"), "plan")
@@ -77,6 +78,9 @@ class SubscriptionAdmin(ServiceAdmin):
     search_fields = ("account__key", "account__name", "plan__key", "plan__name")
     autocomplete_fields = ("account",)
     ordering = ("account", "-period", "-starts_on")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields if obj else ()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -93,6 +97,7 @@ class AddOnForm(ServiceForm):
     class Meta:
         model = AddOnSubscription
         fields = ("account", "add_on")
+        labels = {"add_on": "Add-on"}
 
     def apply(self, by: Actor) -> AddOnSubscription:
         account = self.cleaned_data["account"]
@@ -105,13 +110,16 @@ class AddOnSubscriptionAdmin(ServiceAdmin):
 
     add_form = AddOnForm
     add_fields = ("account", "add_on")
-    fields = ("account", "add_on", "from_period", "until_period")
+    fields = (linked("account"), linked("add_on", "add-on"), FROM, UNTIL)
     list_display = (linked("account"), "add_on", FROM, UNTIL)
     list_display_links = (FROM,)
     list_filter = (chosen("account"), "add_on", filled("until_period", "end", empty="Open", filled="Has an end"))
     list_select_related = ("account", "add_on")
     search_fields = ("account__key", "account__name", "add_on__key", "add_on__name")
     autocomplete_fields = ("account",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields if obj else ()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -199,6 +207,21 @@ class PeriodTermsAdmin(ReadOnlyAdmin):
     list_select_related = ("account", "metric", "plan")
     search_fields = ("account__key", "account__name", "metric__key", "metric__name")
     ordering = ("account", "metric", "-from_period")
+    fields = (
+        linked("account"),
+        linked("metric"),
+        FROM,
+        "kind_of_terms",
+        "is_active",
+        linked("plan"),
+        quantity("included", stored=False),
+        "model",
+        money("unit_price", currency="account.currency", exact=True),
+        structure("tiers"),
+        FURTHER,
+        quantity("contracted", stored=False),
+        money("contracted_price", currency="account.currency", exact=True),
+    )
 
     @admin.display(description="terms")
     def kind_of_terms(self, terms: PeriodTerms) -> str:

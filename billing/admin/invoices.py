@@ -110,6 +110,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     list_filter = ("document_type", "reason", PaidFilter, "currency", chosen("account"))
     list_select_related = ("account", "payment")
     unlisted = ("frozen",)
+    has_trail = True
     search_fields = ("number", "account__key", "account__name")
     search_help_text = "Number or account"
     date_hierarchy = "issued_on"
@@ -222,7 +223,17 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
     unlisted = ("invoice__frozen", "missing")
     search_fields = ("invoice__number", "invoice__account__key", "sha256")
     ordering = ("-created_at", "-pk")
-    fields = (linked("invoice"), "rendering", "pages", "e_invoice", structure("missing"), "sha256", "created_at", "pdf")
+    fields = (
+        linked("invoice"),
+        linked("invoice.account", "account"),
+        "rendering",
+        "pages",
+        "profile",
+        structure("missing", "missing for an e-invoice"),
+        "fingerprint",
+        "created_at",
+        "pdf",
+    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("content")
@@ -238,6 +249,14 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
         response = HttpResponse(bytes(document.content), content_type="application/pdf")
         response.headers["Content-Disposition"] = f'inline; filename="{document.invoice.number}.pdf"'
         return response
+
+    @admin.display(description="e-invoice")
+    def profile(self, document: InvoiceDocument) -> str:
+        return document.e_invoice
+
+    @admin.display(description="SHA-256")
+    def fingerprint(self, document: InvoiceDocument) -> str:
+        return document.sha256
 
     @admin.display(description="PDF")
     def pdf(self, document: InvoiceDocument) -> Any:
@@ -262,6 +281,14 @@ class InvoiceDispatchAdmin(ReadOnlyAdmin):
     unlisted = ("invoice__frozen",)
     search_fields = ("invoice__number", "invoice__account__key")
     ordering = ("-pk",)
+    fields = (
+        linked("invoice"),
+        linked("invoice.account", "account"),
+        "reason",
+        "created_at",
+        "delivered_at",
+        "mails",
+    )
 
     @admin.display(description="e-mails")
     def mails(self, dispatch: InvoiceDispatch) -> Any:

@@ -12,9 +12,10 @@ from billing.models import AddOn, Plan, Rate
 from billing.models.plans import PriceModel
 from billing.services.plans import is_add_on_held, is_held, rate_values, save_plan
 from usage.admin.base import DECIMALS, HeadroomAdmin, ReadOnlyAdmin, TabularInline, actor_of
-from usage.admin.columns import EMPTY, linked, list_link, money, quantity
+from usage.admin.columns import EMPTY, Column, linked, list_link, money, quantity, structure
 from usage.formats import unit_price
 
+PRICE = money("price", exact=True)
 OFFERED_MODELS = [PriceModel.PER_UNIT, PriceModel.GRADUATED]  # spec 5.11
 
 
@@ -22,13 +23,14 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Rate
         fields = ("metric", "included", "is_unlimited", "model", "unit_price", "tiers")
-        widgets = {"tiers": forms.Textarea(attrs={"rows": 2, "cols": 28})}
+        widgets = {"tiers": forms.Textarea(attrs={"rows": 1, "cols": 14})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         held = self.instance.model
         offered = [(model.value, model.label) for model in PriceModel if model in OFFERED_MODELS or model == held]
-        self.fields["model"].choices = offered  # type: ignore[attr-defined]
+        if "model" in self.fields:
+            self.fields["model"].choices = offered  # type: ignore[attr-defined]
 
 
 class RateInline(TabularInline):
@@ -43,9 +45,12 @@ class RateInline(TabularInline):
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset: Any = super().get_formset(request, obj, **kwargs)
         field = formset.form.base_fields.get("metric")
-        if field is not None:  # links to edit the metric itself would only distract from its price
-            field.widget.can_add_related = field.widget.can_change_related = field.widget.can_view_related = False
-            field.choices = list(field.choices)  # read once for all rows
+        if field is not None:
+            field.widget = field.widget.widget  # links to edit the metric itself would only distract from its price
+            asked: Any = request
+            if not hasattr(asked, "metric_choices"):  # read once for all rows; Django makes this class three times
+                asked.metric_choices = list(field.choices)
+            field.choices = asked.metric_choices
         return formset
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -53,6 +58,23 @@ class RateInline(TabularInline):
 
 
 class AddOnRateInline(RateInline):
+    """Rates of an add-on; of one that accounts hold they can only be read."""
+
+    held_fields = (
+        "metric",
+        quantity("included", stored=False),
+        "is_unlimited",
+        "model",
+        money("unit_price", currency="add_on.currency", exact=True),
+        structure("tiers"),
+    )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fields(request, obj) if self.has_change_permission(request, obj) else self.held_fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if self.has_change_permission(request, obj) else self.held_fields
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj and _is_held(obj))
 
@@ -75,7 +97,7 @@ class PlanAdmin(HeadroomAdmin):
         "name",
         "key",
         "version",
-        money("price", exact=True),
+        PRICE,
         "interval",
         "includes_workflows",
         "is_offered",
@@ -129,16 +151,19 @@ class AddOnAdmin(HeadroomAdmin):
     """What an account that holds it was sold stays: for another price create another add-on."""
 
     noun = "add_on"
-    list_display = ("name", "key", money("price", exact=True), "is_offered", "accounts")
+    list_display = ("name", "key", PRICE, "is_offered", "accounts")
     list_filter = ("is_offered", "currency")
     search_fields = ("key", "name")
     fields = ("name", "key", "currency", "price", "is_offered")
     inlines = (AddOnRateInline,)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("name", "key", "currency", PRICE, "is_offered") if obj and _is_held(obj) else self.fields
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return ()
-        return ("key", "currency", "price") if _is_held(obj) else ("key",)
+        return ("key", "currency", PRICE) if _is_held(obj) else ("key",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return obj is not None and super().has_delete_permission(request, obj) and not _is_held(obj)
@@ -158,9 +183,31 @@ def _rates_of(add_on: AddOn) -> dict[str, Any]:
     return {"rates": {rate.metric.key: rate_values(rate) for rate in add_on.rates.select_related("metric")}}
 
 
+@admin.display(description="further")
+def _further(priced: Any) -> str:
+    """What only some price models have."""
+    names = {"package_size": "package of", "flat_fee": "flat fee", "minimum": "at least", "maximum": "at most"}
+    values = ((word, getattr(priced, name)) for name, word in names.items())
+    return ", ".join(f"{word} {value.normalize():f}" for word, value in values if value is not None) or EMPTY
+
+
+FURTHER: Column = _further
+
+
 @admin.register(Rate)
 class RateAdmin(ReadOnlyAdmin):
     """All rates side by side. They are changed on the page of their plan or add-on."""
+
+    fields = (
+        linked("plan"),
+        linked("add_on", "add-on"),
+        linked("metric"),
+        quantity("included", stored=False),
+        "kind",
+        "price",
+        structure("tiers"),
+        FURTHER,
+    )
 
     list_display = (
         "metric",

@@ -88,3 +88,42 @@ def test_filters_by_whether_a_column_is_filled_say_so_in_words(admin_client: Cli
         ]
         assert counts[0] == counts[1] + counts[2]
         assert f">{word}</a>" in admin_client.get(page).content.decode()
+
+
+def test_a_rows_history_is_its_part_of_the_audit_trail(account: Account, admin_client: Client) -> None:
+    trail = reverse("admin:usage_auditentry_changelist")
+    for row, query in (
+        (account, f"account__id__exact={account.pk}"),
+        (account.workspaces.first(), f"workspace__id__exact={account.workspaces.earliest('pk').pk}"),
+        (account.billing_contacts.get(), f"account__id__exact={account.pk}&q=billing%40acme.example"),
+    ):
+        answer = admin_client.get(address(type(row), "history", row.pk))  # type: ignore[union-attr]
+        assert answer.headers["Location"] == f"{trail}?{query}"
+        page = admin_client.get(answer.headers["Location"])
+        assert page.context_data["cl"].result_count  # type: ignore[attr-defined]
+        assert "History" in admin_client.get(address(type(row), "change", row.pk)).content.decode()  # type: ignore[union-attr]
+
+
+def test_rows_that_the_product_writes_offer_no_history(account: Account, admin_client: Client) -> None:
+    line = account.invoices.earliest("pk").lines.earliest("pk")
+    assert "historylink" not in admin_client.get(address(type(line), "change", line.pk)).content.decode()
+
+
+def test_lines_stand_on_the_page_of_their_invoice_and_lead_to_their_own(account: Account, admin_client: Client) -> None:
+    invoice = account.invoices.earliest("pk")
+    page = admin_client.get(address(type(invoice), "change", invoice.pk)).content.decode()
+    for line in invoice.lines.all():
+        assert f'<a href="{address(type(line), "change", line.pk)}">{line.description}</a>' in page
+
+
+def test_an_account_with_rows_that_can_only_be_read_can_be_renamed(account: Account, admin_client: Client) -> None:
+    address_of = address(Account, "change", account.pk)
+    rows = {"workspaces-TOTAL_FORMS": "2", "workspaces-INITIAL_FORMS": "2"}
+    rows |= {"clocks-TOTAL_FORMS": "1", "clocks-INITIAL_FORMS": "1"}
+    assert admin_client.post(address_of, {"name": "Acme & Sons", **rows}).status_code == 302
+    account.refresh_from_db()
+    assert account.name == "Acme & Sons"
+    assert account.workspaces.count() == 2
+    failed = admin_client.post(address_of, {"name": "", **rows})
+    assert failed.status_code == 200
+    assert "atlas" in failed.content.decode()

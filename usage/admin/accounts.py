@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
@@ -24,8 +24,6 @@ from usage.errors import InvalidInput
 from usage.models import Account, AccountClock, Period, Workspace
 from usage.services.accounts import add_workspace, change_clock, create_account, end_account
 from usage.services.audit import Actor
-
-KEY_HELP: Final = "Small letters, digits, “-” and “_”; for ever. Events and the API name it."
 
 
 @cache
@@ -74,7 +72,6 @@ class AccountAddForm(ServiceForm):
     class Meta:
         model = Account
         fields = ("key", "name", "currency", "is_sandbox")
-        help_texts = {"key": KEY_HELP}
 
     def apply(self, by: Actor) -> Account:
         typed = self.cleaned_data
@@ -269,7 +266,6 @@ class WorkspaceAddForm(ServiceForm):
     class Meta:
         model = Workspace
         fields = ("account", "key", "name")
-        help_texts = {"key": KEY_HELP}
 
     def apply(self, by: Actor) -> Workspace:
         typed = self.cleaned_data

@@ -79,7 +79,7 @@ def _ask(
         "title": title,
         "text": text,
         "opts": modeladmin.opts,
-        "objects": objects,
+        "objects": [_named(obj) for obj in objects],
         "form": form,
         "hidden": [
             (name, value)
@@ -90,6 +90,12 @@ def _ask(
         "media": modeladmin.media + form.media,
     }
     return TemplateResponse(request, "admin/confirm_action.html", context, status=422 if form.errors else 200)
+
+
+def _named(obj: Any) -> str:
+    """The row and whose it is, for a number alone can be mistyped."""
+    account = getattr(obj, "account", None)
+    return f"{obj}, {account}" if account and str(account) not in str(obj) else str(obj)
 
 
 def _do_all(

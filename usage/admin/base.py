@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponseRedirect
@@ -35,6 +35,7 @@ else:
     _Paginator = Paginator
 
 COUNTED_ROWS: Final = 10_000
+KEY_HELP: Final = "Small letters, digits, “-” and “_”; for ever. Events and the API name it."
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -88,6 +89,7 @@ class HeadroomAdmin(PlainAdmin):
     list_per_page = 25
     formfield_overrides = DECIMALS
     noun = ""
+    has_trail = True  # whether its page leads to what was done to it
     unlisted: tuple[str, ...] = ()  # long columns, here or of related rows, that the list does not show
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -113,6 +115,19 @@ class HeadroomAdmin(PlainAdmin):
         if self.list_display_links:
             return self.list_display_links
         return [each for each in list_display if not getattr(each, "is_link", False)][:1]
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "key" and field is not None and not field.help_text:
+            field.help_text = KEY_HELP
+        return field
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """What was done to a row stands in the audit trail, also what was not done in admin."""
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None or not request.user.has_perm("usage.view_auditentry"):
+            return super().history_view(request, object_id, extra_context)
+        return redirect(f"{reverse('admin:usage_auditentry_changelist')}?{urlencode(_trail_of(obj))}")
 
     def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         """Whom the checklist sent here goes back to it."""
@@ -141,7 +156,7 @@ class HeadroomAdmin(PlainAdmin):
         record(
             by=actor_of(request),
             action=f"{self.noun or self.opts.model_name}.{done}",
-            subject=getattr(obj, "key", "") or getattr(obj, "email", "") or str(obj),
+            subject=_subject_of(obj),
             account=obj if isinstance(obj, Account) else getattr(obj, "account", None),
             workspace=obj if isinstance(obj, Workspace) else getattr(obj, "workspace", None),
             before=before,
@@ -151,6 +166,8 @@ class HeadroomAdmin(PlainAdmin):
 
 class ReadOnlyAdmin(HeadroomAdmin):
     """Rows that the product writes and nobody edits: everything it shows is read-only, functions of the row too."""
+
+    has_trail = False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if self.fields is None and self.fieldsets is None:
@@ -170,6 +187,7 @@ class ReadOnlyAdmin(HeadroomAdmin):
 class ReadOnlyInline(TabularInline):
     """Rows of another table on the page of the row they belong to."""
 
+    template = "admin/edit_inline/read_only.html"
     extra = 0
     can_delete = False
     show_change_link = True
@@ -242,6 +260,25 @@ class ServiceAdmin(HeadroomAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         for formset in formsets:
             self.save_formset(request, form, formset, change=change)
+
+
+def _subject_of(obj: Any) -> str:
+    """What the audit trail calls a row."""
+    return getattr(obj, "key", "") or getattr(obj, "email", "") or str(obj)
+
+
+def _trail_of(obj: Any) -> dict[str, Any]:
+    """The filter of the audit trail that finds what was done to a row; all of its account where rows have no name."""
+    if isinstance(obj, Account):
+        return {"account__id__exact": obj.pk}
+    if isinstance(obj, Workspace):
+        return {"workspace__id__exact": obj.pk}
+    name = getattr(obj, "email", "") or getattr(obj, "number", "") or getattr(obj, "prefix", "")
+    for relation in ("workspace", "account"):
+        place = getattr(obj, f"{relation}_id", None)
+        if place is not None:
+            return {f"{relation}__id__exact": place} | ({"q": name} if name else {})
+    return {"q": name or _subject_of(obj)}
 
 
 def _values(obj: Any, names: Any = None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ that once, and a row is one format string that escapes what is put into it. The 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, time
 from operator import attrgetter
@@ -61,12 +61,33 @@ def table(cl: Any) -> dict[str, Any]:
     }
 
 
+def inline_table(inline: Any, formset: Any) -> dict[str, Any]:
+    """What `admin/edit_inline/read_only.html` draws: rows of another table on the page of the row they belong to, the
+    first column leading to the row's own page."""
+    columns = [
+        _column(inline, inline.model, name, is_linked=inline.show_change_link and index == 0)
+        for index, name in enumerate(inline.fields)
+    ]
+    heads = [label_for_field(name, inline.model, inline) for name in inline.fields]
+    found = formset.get_queryset()
+    rows = _drawn(columns, found, [None] * len(found), _page_of_row(inline.opts))
+    return {"heads": heads, "rows": [row for _, row in rows]}
+
+
 def _rows(cl: Any) -> Iterator[Any]:
-    columns = [_column(cl, name, index) for index, name in enumerate(cl.list_display)]
+    links = cl.list_display_links or ()
+    columns = [_column(cl.model_admin, cl.model, name, is_linked=name in links) for name in cl.list_display]
     forms = cl.formset.forms if cl.formset else [None] * len(cl.result_list)
+    for form, row in _drawn(columns, cl.result_list, forms, _page_of_row(cl.opts, cl.preserved_filters)):
+        yield ResultList(form, [row])
+
+
+def _drawn(
+    columns: list[_Column], rows: Iterable[Any], forms: Iterable[Any], page: Reading
+) -> Iterator[tuple[Any, SafeString]]:
+    """Each row's form, if it can be edited, and its cells."""
     pattern = "".join(_patterns(columns))
-    page = _page_of_row(cl)
-    for row, form in zip(cl.result_list, forms, strict=True):
+    for row, form in zip(rows, forms, strict=True):
         values: list[Any] = []
         for column in columns:
             try:
@@ -82,7 +103,7 @@ def _rows(cl: Any) -> Iterator[Any]:
                 field = form[column.name]
                 shown = format_html("{}{}", field.errors, field) if field.errors else field
             values.append(shown)
-        yield ResultList(form, [_filled(pattern, values)])
+        yield form, _filled(pattern, values)
 
 
 def _filled(pattern: str, values: list[Any]) -> SafeString:
@@ -106,23 +127,20 @@ def _patterns(columns: list[_Column]) -> Iterator[str]:
             yield f'<td class="{css}">{{}}</td>'
 
 
-def _page_of_row(cl: Any) -> Reading:
+def _page_of_row(opts: Any, preserved_filters: str = "") -> Reading:
     """The address of a row's page, which remembers how the list was filtered."""
     query = ""
-    if cl.preserved_filters:
-        kept = {"preserved_filters": cl.preserved_filters, "opts": cl.opts}
-        query = add_preserved_filters(kept, "/").removeprefix("/")
-    address = row_address(cl.opts) + query.replace("{", "{{").replace("}", "}}")
+    if preserved_filters:
+        query = add_preserved_filters({"preserved_filters": preserved_filters, "opts": opts}, "/").removeprefix("/")
+    address = row_address(opts) + query.replace("{", "{{").replace("}", "}}")
     return lambda row: address.format(quote(row.pk))
 
 
-def _column(cl: Any, name: Any, index: int) -> _Column:
-    admin = cl.model_admin
+def _column(admin: Any, model: Any, name: Any, *, is_linked: bool) -> _Column:
     empty = admin.get_empty_value_display()
-    is_linked = name in (cl.list_display_links or ())
-    _, attribute = label_for_field(name, cl.model, model_admin=admin, return_attr=True)
+    _, attribute = label_for_field(name, model, model_admin=admin, return_attr=True)
     if attribute is None:
-        field: Any = cl.lookup_opts.get_field(name)
+        field: Any = model._meta.get_field(name)
         css = f"field-{name}"
         if isinstance(field, models.DateField | models.TimeField | models.ForeignKey):
             css += " nowrap"

@@ -1,4 +1,4 @@
-"""`{% load admin_rows %}`: the table of a list in admin (`usage.admin.rows`)."""
+"""`{% load admin_rows %}`: the tables of lists and of records in admin (`usage.admin.rows`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from usage.admin.rows import table
+from usage.admin.rows import inline_table, table
 
 register = template.Library()
 
@@ -15,3 +15,8 @@ register = template.Library()
 def result_table(cl: Any) -> dict[str, Any]:
     """Django's `{% result_list cl %}`, to the letter."""
     return table(cl)
+
+
+@register.inclusion_tag("admin/edit_inline/read_only_rows.html")
+def inline_rows(inline: Any, formset: Any) -> dict[str, Any]:
+    return inline_table(inline, formset)
