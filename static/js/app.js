@@ -181,6 +181,31 @@ document.body.addEventListener("htmx:afterSettle", () => {
   unfolded = [];
 });
 
+// ---- Long menus can be searched: what does not hold the words goes away, Enter follows the first that is left.
+
+for (const field of document.querySelectorAll(".menu-find")) {
+  const links = () => [...field.parentElement.querySelectorAll("a:not([hidden])")];
+  const sieve = () => {
+    const words = field.value.trim().toLowerCase();
+    let title = null;
+    for (const item of field.parentElement.querySelectorAll(".menu-title, a")) {
+      if (item.matches(".menu-title")) {
+        title = item;
+        title.hidden = true;
+        continue;
+      }
+      item.hidden = !`${title?.textContent} ${item.textContent}`.toLowerCase().includes(words);
+      if (title && !item.hidden) title.hidden = false;
+    }
+  };
+  field.hidden = false;
+  field.addEventListener("input", sieve);
+  field.addEventListener("keydown", (event) => { if (event.key === "Enter") links()[0]?.click(); });
+  field.parentElement.addEventListener("toggle", (event) => {
+    if (event.newState === "closed") { field.value = ""; sieve(); }
+  });
+}
+
 // ---- Theme: system, light or dark, kept on this device.
 
 function showTheme() {

@@ -32,6 +32,29 @@ def test_no_page_offends_whatever_the_light_and_the_width(page: Any, live_server
         check_all_looks(page)
 
 
+def test_a_long_list_of_workspaces_is_searched_by_typing(page: Any, live_server: Any) -> None:
+    make_company(workspaces=("atlas", "birch", *(f"branch-{number}" for number in range(30))))
+    log_in(page, live_server)
+    page.goto(f"{live_server.url}/w/atlas/")
+    switcher = page.get_by_role("button", name="Switch workspace")
+    switcher.click()
+    field, links = page.get_by_role("searchbox", name="Find a workspace"), page.locator("#switcher a:visible")
+    expect(field).to_be_focused()
+    expect(links).to_have_count(32)
+    check(page)
+    field.fill("nch-2")
+    expect(links).to_have_count(11)
+    field.fill("nothing")
+    expect(page.locator("#switcher .menu-title:visible")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    switcher.click()
+    expect(links).to_have_count(32)
+    field.fill("BIRCH")
+    field.press("Enter")
+    page.wait_for_url(f"{live_server.url}/w/birch/")
+
+
 def test_empty_pages_and_pages_outside_a_workspace(page: Any, live_server: Any) -> None:
     make_company(plan=None)
     page.goto(f"{live_server.url}/login/")
