@@ -29,7 +29,7 @@ from usage.charts import DailyChart, daily_chart, level_chart
 from usage.clocks import clock_of, system_clock
 from usage.csv_text import csv_lines
 from usage.errors import NotFound
-from usage.formats import local_day, long_date, money, period_span, short_date
+from usage.formats import local_day, long_date, money, number, period_span, short_date
 from usage.models import Account, Workspace
 from usage.rounding import shown_quantity
 from usage.selectors.lookup import EventCursor, EventRow
@@ -316,10 +316,13 @@ def _chart(told: Explanation, workspace: Workspace) -> DailyChart | None:
 def _shown(told: Explanation, row: EventRow) -> dict[str, Any]:
     """An event as the table shows it; of a credit line, what it gives back."""
     return {
-        "row": row,
+        "occurred_at": row.occurred_at,
+        "received_at": row.received_at,
         "workspace": told.workspaces[row.workspace_id].name,
+        "id": f"{row.source} {row.event_id}",
         "state": {"event": "Counted", "void": "Voided", "amendment": "Amended"}[explain.kind_of(row)],
-        "quantity": shown_quantity(row.quantity, unit_size=told.metric.unit_size),
+        "is_correction": row.corrects is not None,
+        "quantity": number(shown_quantity(row.quantity, unit_size=told.metric.unit_size)),
     }
 
 
