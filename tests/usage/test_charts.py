@@ -69,7 +69,7 @@ class TestTime:
     def test_the_columns_tile_the_period_also_over_a_change_of_clocks(self) -> None:
         starts, ends = datetime(2026, 10, 7, 22, tzinfo=UTC), datetime(2026, 11, 7, 23, tzinfo=UTC)
         drawn = chart(even(310, 31, date(2026, 10, 8)), starts_at=starts, ends_at=ends, as_of=ends)
-        edges = [(Decimal(hit.x[:-1]), Decimal(hit.width[:-1])) for hit in drawn.hits]
+        edges = [(Decimal(day.x[:-1]), Decimal(day.width[:-1])) for day in drawn.begun]
         assert len(edges) == 31
         assert all(left + width == following for (left, width), (following, _) in pairwise(edges))
         assert sum(edges[-1]) == 100
@@ -79,7 +79,7 @@ class TestTime:
     def test_a_period_that_begins_at_noon_has_a_short_first_day(self) -> None:
         starts = datetime(2026, 11, 8, 12, tzinfo=ZoneInfo(BERLIN))
         drawn = chart(even(100), starts_at=starts, ends_at=starts + timedelta(days=30))
-        assert Decimal(drawn.hits[0].width[:-1]) < Decimal(drawn.hits[1].width[:-1])
+        assert Decimal(drawn.begun[0].width[:-1]) < Decimal(drawn.begun[1].width[:-1])
 
     def test_a_past_period_is_complete_and_projects_nothing(self) -> None:
         drawn = chart(even(1049, 30), as_of=ENDS + timedelta(days=3), projected=Decimal(1), included=Decimal(1000))
@@ -90,7 +90,7 @@ class TestTime:
 
     def test_usage_dated_after_today_belongs_to_today(self) -> None:
         drawn = chart({**even(100), date(2026, 11, 22): Decimal(5)})
-        assert drawn.rows[-1].cells == ("13", "105")
+        assert drawn.rows[-1][1:] == ("13", "105")
 
     def test_a_period_must_not_be_empty(self) -> None:
         with pytest.raises(ValueError, match="ends after it starts"):
@@ -144,7 +144,7 @@ class TestEdges:
         drawn = chart({}, included=Decimal(400), alert=Decimal(300), projected=Decimal(0))
         assert len(drawn.references) == 2
         assert [note.words for note in drawn.notes] == ["No usage yet this period"]
-        assert (drawn.line, drawn.bars, drawn.hits) == ("", (), ())
+        assert (drawn.line, drawn.bars, drawn.titles) == ("", (), ())
         assert drawn.readout == "Nothing recorded yet"
 
     def test_on_the_first_day_it_is_too_early_to_project(self) -> None:
@@ -160,7 +160,7 @@ class TestEdges:
         drawn = chart(even(48_211_900), limit=Decimal(120_000_000))
         assert [tick.words for tick in drawn.axis][:4] == ["0", "50M", "100M", "150M"]
         assert "48,211,900 conversations" in drawn.sentence
-        assert drawn.rows[-1].cells[-1] == "48,211,900"
+        assert drawn.rows[-1][-1] == "48,211,900"
 
     def test_labels_are_exact_up_to_a_million(self) -> None:
         assert chart(even(1), alert=Decimal(123_456)).references[0].label.words.startswith("Alert 123,456")
@@ -198,8 +198,8 @@ class TestWords:
 
     def test_each_day_can_be_read(self) -> None:
         drawn = chart(days(9, 25), pool=days(13, 35))
-        assert drawn.hits[1].title == "Mon 9 Nov: 25 that day, Atlas 34, all 48 so far"
-        assert drawn.rows[1].cells == ("25", "34", "48")
+        assert drawn.titles[1] == "Mon 9 Nov: 25 that day, Atlas 34, all 48 so far"
+        assert drawn.rows[1][1:] == ("25", "34", "48")
         assert drawn.columns == ("Day", "That day", "Atlas so far", "All workspaces so far")
         assert (drawn.readout_day, drawn.readout) == ("Sat 21 Nov", "0 so far today")
 
@@ -237,7 +237,7 @@ def test_whatever_the_numbers_are_the_chart_stays_inside_its_panels_and_its_tabl
     for box in drawn.bars:
         assert Decimal(box.y) >= 252
         assert Decimal(box.y) + Decimal(box.height) == 304
-    assert sum(Decimal(row.cells[0].replace(",", "")) for row in drawn.rows) == sum(quantities)
+    assert sum(Decimal(row[1].replace(",", "")) for row in drawn.rows) == sum(quantities)
 
 
 def meet(one: Box, other: Box) -> bool:
@@ -302,7 +302,7 @@ class TestSeats:
 
     def test_days_without_report_carry_the_level_on(self) -> None:
         drawn = self.level(days={FIRST: Decimal(8), date(2026, 11, 11): Decimal(9)})
-        assert [row.cells[0] for row in drawn.rows] == ["8"] * 3 + ["9"] * 11
+        assert [row[1] for row in drawn.rows] == ["8"] * 3 + ["9"] * 11
         assert drawn.sentence == "Seats held each day: 8 until 10 Nov, 9 since 11 Nov."
         assert (drawn.readout_day, drawn.readout) == ("Sat 21 Nov", "9 seats")
 

@@ -156,7 +156,8 @@ def daily_chart(
         labels=labels,
         notes=notes,
         days=day_names(axis, text(floor + 1800)),
-        hits=words.hits(begun, ours.days, ours.sums, everyone.sums if pool is not None else (), workspace)
+        begun=begun,
+        titles=words.titles(begun, ours.days, ours.sums, everyone.sums if pool is not None else (), workspace)
         if has_usage
         else (),
         hit_y=text(scale.top),

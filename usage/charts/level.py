@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
 
-from usage.charts.parts import Box, DailyChart, Hit, Row, Tick, Words, bar, day_names
+from usage.charts.parts import Box, DailyChart, Tick, Words, bar, day_names
 from usage.charts.scale import FULL, Column, percent, scale_to, text, time_axis
 from usage.formats import day_and_month, number
 
@@ -77,9 +77,8 @@ def level_chart(
         labels=(),
         notes=() if any(levels) else (Words("50%", text((TOP + bottom) // 2), "0", "middle", f"No {unit} yet"),),
         days=day_names(axis, text(bottom + 1800)),
-        hits=tuple(
-            Hit(c.x, c.width, f"{c.name}: {number(level)} {unit}") for c, level in zip(begun, levels, strict=True)
-        ),
+        begun=begun,
+        titles=tuple(f"{c.name}: {number(level)} {unit}" for c, level in zip(begun, levels, strict=True)),
         hit_y=text(TOP),
         hit_height=text(bottom - TOP),
         scrub_label=f"Day in {name}",
@@ -87,7 +86,7 @@ def level_chart(
         scrub_value=max(last, 0),
         caption=f"{name} held per day",
         columns=("Day", name),
-        rows=tuple(Row(c.name, (number(level),)) for c, level in zip(begun, levels, strict=True)),
+        rows=tuple((c.name, number(level)) for c, level in zip(begun, levels, strict=True)),
         view_box=f"0 0 100 {text(bottom + 2400)}",
     )
 

@@ -54,24 +54,13 @@ class Dot(NamedTuple):
     radius: str
 
 
-class Hit(NamedTuple):
-    """A day's column over both panels; its title is what the scrubber reads."""
-
-    x: str
-    width: str
-    title: str
-
-
-class Row(NamedTuple):
-    """A line of the table behind the chart: the day, then its numbers in the order of `columns`."""
-
-    day: str
-    cells: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class DailyChart:
-    """Geometry and words of `{% chart %}` and `{% chart_table %}`. Empty strings and tuples are not drawn."""
+    """Geometry and words of `{% chart %}` and `{% chart_table %}`. Empty strings and tuples are not drawn.
+
+    `begun` are the days so far: `titles` is what the scrubber reads of each, `rows` are the lines of the table behind
+    the chart, with the texts of `columns`.
+    """
 
     id: str
     title: str
@@ -96,7 +85,8 @@ class DailyChart:
     labels: tuple[Words, ...]
     notes: tuple[Words, ...]
     days: tuple[Words, ...]
-    hits: tuple[Hit, ...]
+    begun: Sequence[Column]
+    titles: tuple[str, ...]
     hit_y: str
     hit_height: str
     scrub_label: str
@@ -104,7 +94,7 @@ class DailyChart:
     scrub_value: int
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[tuple[str, ...], ...]
     view_box: str
 
 

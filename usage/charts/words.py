@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from usage.charts.parts import Hit, Row
 from usage.charts.scale import MILLION, Column
 from usage.formats import figure, number, short_number
 
@@ -35,26 +34,26 @@ def estimate(value: Decimal | None) -> Decimal | None:
     return None if value is None else value.quantize(Decimal(1), rounding=ROUND_HALF_UP)
 
 
-def hits(
+def titles(
     columns: Sequence[Column], days: Sequence[Decimal], sums: Sequence[Decimal], pool: Sequence[Decimal], workspace: str
-) -> tuple[Hit, ...]:
-    """One column per day with what its tooltip says."""
+) -> tuple[str, ...]:
+    """What the tooltip of each day says."""
     so_far = [figure(total) for total in sums]
     if pool:
         so_far = [f"{workspace} {own}, all {figure(total)}" for own, total in zip(so_far, pool, strict=True)]
     return tuple(
-        Hit(column.x, column.width, f"{column.name}: {figure(day)} that day, {total} so far")
+        f"{column.name}: {figure(day)} that day, {total} so far"
         for column, day, total in zip(columns, days, so_far, strict=True)
     )
 
 
 def rows(
     columns: Sequence[Column], days: Sequence[Decimal], sums: Sequence[Decimal], pool: Sequence[Decimal]
-) -> tuple[Row, ...]:
+) -> tuple[tuple[str, ...], ...]:
     """The same days as a table."""
     series = [days, sums, pool] if pool else [days, sums]
-    cells = zip(*([number(quantity) for quantity in each] for each in series), strict=True)
-    return tuple(Row(column.name, row) for column, row in zip(columns, cells, strict=True))
+    names = [column.name for column in columns]
+    return tuple(zip(names, *(map(number, each) for each in series), strict=True))
 
 
 def readout(

@@ -7,6 +7,7 @@ A usage page draws some thousand of these elements, so each chart is written in 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from django import template
 from django.utils.html import format_html
@@ -72,7 +73,7 @@ def daily_chart(chart: DailyChart) -> Written:
     drawing.open_canvas(chart)
     _plot(drawing, chart)
     drawing.add("</svg></div>")
-    if chart.hits:
+    if chart.titles:
         drawing.add(
             f'<input class="chart-scrub" type="range" min="0" max="{chart.scrub_max}" value="{chart.scrub_value}"'
             ' aria-label="{}" hidden>',
@@ -115,14 +116,15 @@ def _plot(drawing: _Drawing, chart: DailyChart) -> None:
     drawing.add('<g class="chart-x">')
     drawing.texts(chart.days)
     drawing.add("</g>")
-    if chart.hits:
+    if chart.titles:
         # A transparent column per day with its title: what the pointer and the scrubber read.
         drawing.add('<g class="chart-hits">')
         drawing.parts += [
-            f'<rect x="{x}" y="{chart.hit_y}" width="{width}" height="{chart.hit_height}"><title>{{}}</title></rect>'
-            for x, width, _ in chart.hits
+            f'<rect x="{day.x}" y="{chart.hit_y}" width="{day.width}" height="{chart.hit_height}">'
+            "<title>{}</title></rect>"
+            for day in chart.begun
         ]
-        drawing.words += [title for _, _, title in chart.hits]
+        drawing.words += chart.titles
         drawing.add("</g>")
 
 
@@ -141,8 +143,7 @@ def chart_table(chart: DailyChart) -> Written:
     drawing.add("</tr></thead><tbody>")
     row = '<tr><th scope="row">{}</th>' + '<td class="num">{}</td>' * (len(chart.columns) - 1) + "</tr>"
     drawing.parts += [row] * len(chart.rows)
-    for day, cells in chart.rows:
-        drawing.words += (day, *cells)
+    drawing.words += chain.from_iterable(chart.rows)
     drawing.add("</tbody></table></div></details>")
     return drawing.html()
 
