@@ -9,7 +9,7 @@ from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import BooleanField, Expression, F, Func, JSONField, QuerySet
 
 from usage.sql import Read, prepared
@@ -43,6 +43,8 @@ class Written[Row]:
         self._rows = rows
 
     def __call__(self, **values: Any) -> list[Row]:
+        # As Django's own questions: a page that comes after the database's restart finds a new connection.
+        connections[DEFAULT_DB_ALIAS].close_if_health_check_failed()
         return self._made(prepared(*self._statement(values)))
 
     def read(self, **values: Any) -> Read[list[Row]]:

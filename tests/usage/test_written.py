@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
-from django.db import connection
+from django.core.signals import request_started
+from django.db import connection, connections
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Length
 
 from tests import factories
-from usage.models import Account, Workspace
+from usage.models import Account, Metric, Workspace
+from usage.sql import together
 from usage.written import Written, any_of
 
 pytestmark = pytest.mark.django_db
@@ -47,6 +51,38 @@ def test_values_and_lists_may_be_asked_for() -> None:
     assert [key for key, _ in NAMES(account=account.pk)] == ["atlas"]
     assert KEYS(keys=["two", "one", "three"]) == ["one", "two"]
     assert KEYS(keys=[]) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_died_since_the_last_request_is_made_anew() -> None:
+    account = factories.make_account("one", workspaces=("atlas",))
+    dead = connection.connection
+    other = connections.create_connection("default")
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [dead.info.backend_pid])
+    other.close()
+    request_started.send(sender=None, environ={})
+    assert [each.key for each in OF_ACCOUNT(account=account.pk)] == ["atlas"]
+    assert connection.connection is not dead
+
+
+@pytest.mark.django_db(transaction=True)
+def test_questions_asked_together_answer_like_single_ones(django_assert_num_queries) -> None:
+    account = factories.make_account("one", workspaces=("atlas", "birch"))
+    with django_assert_num_queries(2):
+        workspaces, names = together(OF_ACCOUNT.read(account=account.pk), NAMES.read(account=account.pk))
+    assert [each.key for each in workspaces] == [key for key, _ in names] == ["atlas", "birch"]
+
+
+def test_json_and_columns_that_were_computed_are_read_as_the_orm_reads_them() -> None:
+    factories.make_account("one", workspaces=("atlas",))
+    Metric.objects.filter(key="sms").update(filters=[{"attribute": "channel", "values": ["web", "ümlaut"]}])
+    is_sms = Exists(Metric.objects.filter(pk=OuterRef("pk"), key="sms"))
+    rows = Metric.objects.annotate(length=Length("key"), is_sms=is_sms)
+    asked = Written(lambda key: rows.filter(key=key))
+    (found,), wanted = asked(key="sms"), rows.get(key="sms")
+    for name in (*(field.attname for field in Metric._meta.concrete_fields), "length", "is_sms"):
+        assert getattr(found, name) == getattr(wanted, name), name
 
 
 @pytest.mark.django_db(transaction=True)
