@@ -120,6 +120,7 @@ def daily_chart(
         *placing.both_lines(ours.curve, everyone.curve, workspace, plan, now),
     )
     notes = placing.note(_note(has_usage=has_usage, early=not settled), plan, scale, now if has_usage else FULL)
+    heights = [(tick, scale.y(tick)) for tick in scale.ticks()]
     top_line = everyone.curve or ours.curve
     pool_line, line = points(everyone.curve), points(ours.curve)
     day, rest = words.readout(begun, ours.days, ours.total if has_usage else None, done=done)
@@ -139,8 +140,8 @@ def daily_chart(
         ),
         readout_day=day,
         readout=rest,
-        axis=_axis(scale, day_scale, has_bars=any(ours.days)),
-        grid=tuple(text(scale.y(tick)) for tick in scale.ticks()[1:]),
+        axis=_axis(heights, scale, day_scale, has_bars=any(ours.days)),
+        grid=tuple(text(y) for _, y in heights[1:]),
         bases=(text(scale.bottom), text(floor)),
         panel=(Words(x="0", y=text(scale.bottom + 2600), dx="0", anchor="start", words="Per day"),),
         future=_future(now, scale) if has_usage else None,
@@ -214,8 +215,10 @@ def _note(*, has_usage: bool, early: bool) -> list[tuple[str, str]]:
     return []
 
 
-def _axis(scale: Scale, day_scale: Scale, *, has_bars: bool) -> tuple[Tick, ...]:
-    ticks = [Tick(text(scale.y(tick) + 400), scale.words(tick)) for tick in scale.ticks()]
+def _axis(
+    heights: Sequence[tuple[Decimal, int]], scale: Scale, day_scale: Scale, *, has_bars: bool
+) -> tuple[Tick, ...]:
+    ticks = [Tick(text(y + 400), scale.words(tick)) for tick, y in heights]
     if has_bars:
         ticks.append(Tick(text(day_scale.top + 400), day_scale.words(day_scale.top_value)))
     return (*ticks, Tick(text(day_scale.bottom + 400), "0"))

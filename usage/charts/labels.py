@@ -7,7 +7,7 @@ a wide one.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -85,10 +85,11 @@ class Plan:
             spots = ((x * width // 100, y) for x, y in self.dots)
             self._taken[width] = [(x - 500, x + 500, y - 500, y + 500) for x, y in spots]
 
-    def put(self, words: str, places: Sequence[Place], *, bold: bool = False, own_line: int | None = None) -> Label:
-        """Takes the best of `places` (earlier ones win a tie) and keeps it free from now on."""
+    def put(self, words: str, places: Iterable[Place], *, bold: bool = False, own_line: int | None = None) -> Label:
+        """Takes the best of `places` (earlier ones win a tie) and keeps it free from now on. At least one; most of them
+        are never looked at."""
         size = size_of(words, bold=bold)
-        best, least = places[0], NEVER
+        least = NEVER
         for index, place in enumerate(places):
             if index >= least:
                 break

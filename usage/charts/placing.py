@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from usage.charts.labels import Label, Place, Plan, Point, y_at
 from usage.charts.parts import Reference, Words, words_at
@@ -15,17 +16,11 @@ def reference(mark: Mark, plan: Plan, scale: Scale, now: int, *, is_near: bool) 
     if not is_near:
         words = f"{mark.words}, above this scale"
         rows = [scale.top - 400, scale.top + 1300, scale.top + 3000]
-        places = [place for y in rows for place in (Place(0, 600, y), Place(FULL, -600, y, "end"))]
+        places = (place for y in rows for place in (Place(0, 600, y), Place(FULL, -600, y, "end")))
         return Reference(mark.kind, "", words_at(plan.put(words, places, bold=True), now=now))
     y = scale.y(mark.value)
-    places = [
-        Place(0, 600, y - 600),
-        Place(0, 600, y + 1400),
-        Place(FULL, -600, y - 600, "end"),
-        Place(FULL, -600, y + 1400, "end"),
-        Place(FULL // 2, 0, y - 600, "middle"),
-        Place(FULL // 2, 0, y + 1400, "middle"),
-    ]
+    sides = ((0, 600, "start"), (FULL, -600, "end"), (FULL // 2, 0, "middle"))
+    places = (Place(x, dx, row, anchor) for x, dx, anchor in sides for row in (y - 600, y + 1400))
     return Reference(mark.kind, text(y), words_at(plan.put(mark.words, places, bold=True, own_line=y), now=now))
 
 
@@ -39,7 +34,7 @@ def projections(ends: Sequence[tuple[str, Point]], plan: Plan, now: int) -> list
         above, below = [(-800, y - 900), (-800, y - 1700)], [(-400, y + 1700), (-400, y + 2600)]
         # The lower of two lines is named below it: above it the other one runs.
         rows = [*(below + above if index else above + below), (-1400, y + 400)]
-        places = [Place(x, dx, row, "end") for dx, row in rows]
+        places = (Place(x, dx, row, "end") for dx, row in rows)
         found.append(words_at(plan.put(words, places), now=now))
     return found
 
@@ -54,10 +49,8 @@ def _along(curve: Sequence[Point], share: int) -> Point:
 def last_period(curve: Sequence[Point], plan: Plan, now: int) -> list[Words]:
     if not curve:
         return []
-    places = []
-    for share in (55, 40, 70, 85):
-        x, y = _along(curve, share)
-        places += [Place(x, 600, y + 1500), Place(x, -600, y - 900, "end")]
+    points = (_along(curve, share) for share in (55, 40, 70, 85))
+    places = (place for x, y in points for place in (Place(x, 600, y + 1500), Place(x, -600, y - 900, "end")))
     return [words_at(plan.put("Last period", places), now=now)]
 
 
@@ -66,14 +59,15 @@ def both_lines(line: Sequence[Point], pool: Sequence[Point], workspace: str, pla
     if not line or not pool:
         return []
     (own_x, own_y), (all_x, all_y) = line[-1], pool[-1]
-    below = [Place(x, 800, y + 1700) for x, y in (_along(line, share) for share in (72, 50, 88, 35))]
-    above = [Place(x, -600, y - 900, "end") for x, y in (_along(pool, share) for share in (72, 100, 50, 88, 35))]
+    below = (Place(x, 800, y + 1700) for x, y in (_along(line, share) for share in (72, 50, 88, 35)))
+    above = (Place(x, -600, y - 900, "end") for x, y in (_along(pool, share) for share in (72, 100, 50, 88, 35)))
     own = plan.put(
         workspace if len(workspace) <= 18 else workspace[:17].rstrip() + "…",
-        [*below, Place(own_x, 1000, own_y + 1600), Place(own_x, 1000, own_y - 800)],
+        chain(below, (Place(own_x, 1000, own_y + 1600), Place(own_x, 1000, own_y - 800))),
         bold=True,
     )
-    everyone = plan.put("All workspaces", [*above, Place(all_x, 1000, all_y - 800), Place(all_x, 1000, all_y - 2200)])
+    beside = (Place(all_x, 1000, all_y - 800), Place(all_x, 1000, all_y - 2200))
+    everyone = plan.put("All workspaces", chain(above, beside))
     return [words_at(own, kind="strong", now=now), words_at(everyone, now=now)]
 
 
