@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -85,19 +86,20 @@ def _is_alive(beat: Heartbeat, now: datetime) -> bool:
 
 def findings(*, now: datetime) -> list[tuple[str, list[Finding]]]:
     """What the health page says at `now`, in groups. The number of queries does not depend on how much there is."""
+    runs = _last_runs("refresh", "recalculate-limits", "close-due-periods", "check-invariants")
     return [
         ("Jobs", [_heartbeat(now), _queue(now), _failed_jobs(now)]),
         (
             "Sweeps",
             [
-                _sweep("Last refresh", "refresh", every=timedelta(minutes=30), now=now),
-                _sweep("Last limit recalculation", "recalculate-limits", every=timedelta(hours=1), now=now),
-                _sweep("Last closing sweep", "close-due-periods", every=timedelta(minutes=5), now=now),
+                _sweep("Last refresh", "refresh", runs, every=timedelta(minutes=30), now=now),
+                _sweep("Last limit recalculation", "recalculate-limits", runs, every=timedelta(hours=1), now=now),
+                _sweep("Last closing sweep", "close-due-periods", runs, every=timedelta(minutes=5), now=now),
             ],
         ),
         ("Messages", [_deliveries(now), _contacts()]),
         ("Invoices", [_due(now), _renderings()]),
-        ("Facts", [_invariants()]),
+        ("Facts", [_invariants(runs)]),
         ("Installation", list(_installation())),
     ]
 
@@ -133,9 +135,16 @@ def _failed_jobs(now: datetime) -> Finding:
     return Finding("Failed jobs, last 24 hours", number(failed), ODD if failed else GOOD, links=links)
 
 
-def _sweep(label: str, name: str, *, every: timedelta, now: datetime) -> Finding:
+def _last_runs(*names: str) -> dict[str, JobRun]:
+    """The last finished run of each of these jobs that ever finished."""
+    finished = JobRun.objects.filter(finished_at__isnull=False).order_by("-finished_at").values("pk")
+    last: list[Any] = [Subquery(finished.filter(name=name)[:1]) for name in names]
+    return {run.name: run for run in JobRun.objects.filter(pk__in=last)}
+
+
+def _sweep(label: str, name: str, runs: Mapping[str, JobRun], *, every: timedelta, now: datetime) -> Finding:
     links = (("Runs", f"{reverse('admin:usage_jobrun_changelist')}?name={name}"),)
-    last = JobRun.objects.filter(name=name, finished_at__isnull=False).order_by("-finished_at").first()
+    last = runs.get(name)
     if last is None or last.finished_at is None:
         return Finding(label, "never", ODD, "It has not run yet.", links)
     is_late = now - last.finished_at > every * 2
@@ -182,8 +191,8 @@ def _renderings() -> Finding:
     return Finding("Invoices whose PDF could not be made", number(troubles), BAD if troubles else GOOD, links=links)
 
 
-def _invariants() -> Finding:
-    last = JobRun.objects.filter(name="check-invariants", finished_at__isnull=False).order_by("-finished_at").first()
+def _invariants(runs: Mapping[str, JobRun]) -> Finding:
+    last = runs.get("check-invariants")
     label = "What must always hold"
     if last is None:
         return Finding(
