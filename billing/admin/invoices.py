@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, Prefetch, Subquery
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -46,8 +47,8 @@ def _pdf_address() -> str:
     return reverse("admin:billing_invoicedocument_pdf", args=[0]).replace("/0/", "/{}/")
 
 
-def pdf_link(document: InvoiceDocument, text: str) -> Any:
-    return format_html('<a href="{}">{}</a>', _pdf_address().format(document.pk), text)
+def pdf_link(document_id: int, text: str) -> Any:
+    return format_html('<a href="{}">{}</a>', _pdf_address().format(document_id), text)
 
 
 USED = first_day("usage_period", "usage from")
@@ -128,9 +129,9 @@ class InvoiceAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        documents = Prefetch("documents", InvoiceDocument.objects.only("invoice", "rendering").order_by("rendering"))
+        documents = InvoiceDocument.objects.filter(invoice=OuterRef("pk")).order_by("rendering").values_list("pk")
         zone = Period.objects.filter(account=OuterRef("account"), starts_at=OuterRef("period")).values("zone")[:1]
-        rows = super().get_queryset(request).annotate(zone=Subquery(zone)).prefetch_related(documents)
+        rows = super().get_queryset(request).annotate(zone=Subquery(zone), renderings=ArraySubquery(documents))
         return rows if is_list(request) else rows.prefetch_related("corrections")
 
     @admin.display(description="billing period", ordering="period")
@@ -145,12 +146,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @admin.display(description="PDF")
     def pdf(self, invoice: Invoice) -> Any:
-        documents = list(invoice.documents.all())
-        if not documents:
-            return "not yet"
-        return in_a_row(
-            pdf_link(each, "PDF" if each.rendering == 1 else f"Rendering {each.rendering}") for each in documents
-        )
+        """The renderings are numbered from 1 without a gap."""
+        renderings: list[int] = getattr(invoice, "renderings", [])
+        numbered = enumerate(renderings, start=1)
+        return in_a_row(pdf_link(pk, "PDF" if n == 1 else f"Rendering {n}") for n, pk in numbered) or "not yet"
 
     @admin.display(description="trouble")
     def trouble(self, invoice: Invoice) -> str:
@@ -260,7 +259,7 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
 
     @admin.display(description="PDF")
     def pdf(self, document: InvoiceDocument) -> Any:
-        return pdf_link(document, "Open")
+        return pdf_link(document.pk, "Open")
 
 
 @admin.register(InvoiceDispatch)
