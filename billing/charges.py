@@ -246,13 +246,18 @@ def account_charges(
 
 
 def metric_charges(
-    *, currency: str, uses: Iterable[MetricUse], days_used: Decimal, length: Decimal
+    *, currency: str, days_in_period: int, uses: Iterable[MetricUse], days_used: Decimal, length: Decimal
 ) -> dict[int, MetricCharge]:
-    """The charges of counted metrics by metric id, without the lines: what `account_charges` says of each."""
-    return {
-        use.terms.metric_id: _metric_charge(use, use.terms.amount(use.pool, currency), currency, days_used, length)
-        for use in uses
-    }
+    """What `account_charges` says of each metric, by its id, without writing lines. Arguments as there."""
+    charges = {}
+    for use in uses:
+        terms = use.terms
+        if terms.is_level:
+            amount = terms.seats_amount(use.pool_days, days_in_period, currency)
+        else:
+            amount = terms.amount(use.pool, currency)
+        charges[terms.metric_id] = _metric_charge(use, amount, currency, days_used, length)
+    return charges
 
 
 def _metric_charge(use: MetricUse, amount: Decimal, currency: str, days_used: Decimal, length: Decimal) -> MetricCharge:

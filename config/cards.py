@@ -107,7 +107,7 @@ def card_of(reading: Reading, terms: PeriodTerms, *, size: str, drawer_url: str 
     """The card of one metric. `drawer_url` "" leaves the button out: a past period, or nothing that can be set."""
     metric = terms.metric
     usage = reading.standing.usage[metric.pk]
-    charge = reading.standing.charges.metrics[metric.pk]
+    charge = reading.standing.metrics[metric.pk]
     rules = reading.rules.get(metric.pk, NO_RULES)
     own = shown_quantity(reading.used(metric), unit_size=metric.unit_size)
     badge, tone = BADGES[terms.kind]
@@ -152,7 +152,8 @@ def _counted_parts(
     pool_days = _days(usage.pool_days, size_of) if len(frame.workspaces) > 1 else None
     limit = usage.limits.get(workspace.pk)
     alert = rules.alert.in_force
-    chart = charts.daily_chart(
+    draw = charts.daily_chart if reading.is_running else charts.closed_chart
+    chart = draw(
         id=f"{metric.key}-chart",
         name=metric.name,
         unit=metric.unit,

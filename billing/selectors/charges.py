@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cached_property, partial
 from typing import Any, Final
 
-from billing.charges import AddOnPrice, Charges, MetricUse, account_charges
+from billing.charges import AddOnPrice, Charges, MetricCharge, MetricUse, account_charges, metric_charges
 from billing.models import PeriodTerms
 from billing.proration import PlanChange, PlanPart
 from billing.selectors.holdings import Holdings, add_on_price, days_of_period, metric_terms, parts_of
@@ -43,17 +43,24 @@ class Standing:
     @cached_property
     def charges(self) -> Charges:
         """The lines with their sums and the projection."""
+        return account_charges(parts=self.parts, add_ons=self.add_ons, **self._used)
+
+    @cached_property
+    def metrics(self) -> Mapping[int, MetricCharge]:
+        """What each metric costs, by its id: of `charges` what needs no lines."""
+        return metric_charges(**self._used)
+
+    @property
+    def _used(self) -> dict[str, Any]:
         span = Span(self.period.starts_at, self.period.ends_at)
         days = days_of_period(self.period)
-        return account_charges(
-            currency=self.currency,
-            days_in_period=len(days),
-            parts=self.parts,
-            add_ons=self.add_ons,
-            uses=[self._use(row, days) for row in self.terms.values()],
-            days_used=elapsed_days(span, at=self.now),
-            length=days_in(span),
-        )
+        return {
+            "currency": self.currency,
+            "days_in_period": len(days),
+            "uses": [self._use(row, days) for row in self.terms.values()],
+            "days_used": elapsed_days(span, at=self.now),
+            "length": days_in(span),
+        }
 
     def _use(self, row: PeriodTerms, days: Sequence[date]) -> MetricUse:
         used = self.usage.get(row.metric_id) or MetricUsage(metric=row.metric)

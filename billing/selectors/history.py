@@ -69,6 +69,7 @@ def _history(
         span = Span(period.starts_at, period.ends_at)
         charges[period.starts_at] = metric_charges(
             currency=account.currency,
+            days_in_period=period.days,
             uses=uses[period.starts_at].values(),
             days_used=elapsed_days(span, at=now),
             length=days_in(span),

@@ -88,6 +88,22 @@ class TestTime:
         assert drawn.future is None
         assert (drawn.readout_day, drawn.readout) == ("", "1,049 in the period")
 
+    def test_a_past_period_is_drawn_anew_when_its_numbers_change(self) -> None:
+        facts = {"id": "c", "name": "Conversations", "unit": "conversations", "workspace": "Atlas", "zone": BERLIN}
+        times = {"starts_at": STARTS, "ends_at": ENDS, "as_of": ENDS}
+
+        def drawn(total: int) -> tuple[DailyChart, DailyChart]:
+            own, pool = even(total, 30), even(2 * total, 30)
+            return (
+                charts.closed_chart(own=own, pool=pool, **facts, **times),
+                charts.daily_chart(own=own, pool=pool, **facts, **times),  # type: ignore[arg-type]
+            )
+
+        for total in (900, 901, 900):
+            kept, fresh = drawn(total)
+            assert kept == fresh
+            assert kept.rows[-1][2:] == (f"{total:,}", f"{2 * total:,}")
+
     def test_usage_dated_after_today_belongs_to_today(self) -> None:
         drawn = chart({**even(100), date(2026, 11, 22): Decimal(5)})
         assert drawn.rows[-1][1:] == ("13", "105")

@@ -8,7 +8,7 @@ and the same numbers always give the same picture. Quantities are Decimals in th
 """
 
 from usage.charts.bar import Part, UsageBar, level_bar, usage_bar
-from usage.charts.daily import daily_chart
+from usage.charts.daily import closed_chart, daily_chart
 from usage.charts.history import HistoryChart, HistoryPeriod, history_chart, spark
 from usage.charts.level import level_chart
 from usage.charts.paper import PaperChart, PaperPanel, paper_chart
@@ -22,6 +22,7 @@ __all__ = [
     "PaperPanel",
     "Part",
     "UsageBar",
+    "closed_chart",
     "daily_chart",
     "history_chart",
     "level_bar",

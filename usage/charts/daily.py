@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 from usage.charts import placing, words
 from usage.charts.labels import Plan, Point
@@ -157,7 +159,7 @@ def daily_chart(
         labels=labels,
         notes=notes,
         days=day_names(axis, text(floor + 1800)),
-        begun=begun,
+        begun=tuple(begun),
         titles=words.titles(begun, ours.days, ours.sums, everyone.sums if pool is not None else (), workspace)
         if has_usage
         else (),
@@ -171,6 +173,20 @@ def daily_chart(
         rows=words.rows(begun, ours.days, ours.sums, everyone.sums if pool is not None else ()),
         view_box=f"0 0 100 {text(floor + 2400)}",
     )
+
+
+def closed_chart(*, own: Mapping[date, Decimal], pool: Mapping[date, Decimal] | None, **facts: Any) -> DailyChart:
+    """`daily_chart` of a period that is over, made once for as long as its numbers are the same: people turn back to
+    the same few periods. It depends on nothing but its arguments, so what is kept cannot be out of date."""
+    return _kept(tuple(own.items()), None if pool is None else tuple(pool.items()), **facts)
+
+
+Days = tuple[tuple[date, Decimal], ...]
+
+
+@lru_cache(maxsize=256)
+def _kept(own: Days, pool: Days | None, **facts: Any) -> DailyChart:
+    return daily_chart(own=dict(own), pool=None if pool is None else dict(pool), **facts)
 
 
 def _series(columns: Sequence[Column], usage: Mapping[date, Decimal]) -> _Series:

@@ -77,7 +77,7 @@ def level_chart(
         labels=(),
         notes=() if any(levels) else (Words("50%", text((TOP + bottom) // 2), "0", "middle", f"No {unit} yet"),),
         days=day_names(axis, text(bottom + 1800)),
-        begun=begun,
+        begun=tuple(begun),
         titles=tuple(f"{c.name}: {number(level)} {unit}" for c, level in zip(begun, levels, strict=True)),
         hit_y=text(TOP),
         hit_height=text(bottom - TOP),

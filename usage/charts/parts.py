@@ -85,7 +85,7 @@ class DailyChart:
     labels: tuple[Words, ...]
     notes: tuple[Words, ...]
     days: tuple[Words, ...]
-    begun: Sequence[Column]
+    begun: tuple[Column, ...]
     titles: tuple[str, ...]
     hit_y: str
     hit_height: str
