@@ -277,3 +277,25 @@ def test_what_is_granted_to_people_and_groups_is_audited(admin_client: Client, a
     entry = last_entry()
     assert entry.before == {"groups": [], "user_permissions": []}
     assert entry.after == {"groups": [], "user_permissions": [str(may_see)]}
+
+
+def test_a_teammates_permissions_change_on_the_page_of_their_workspace_but_not_who_they_are(
+    admin_client: Client, account: Account
+) -> None:
+    ada, eve = Teammate.objects.get(), make_user("eve@example.com")
+    typed = {
+        "name": "Atlas",
+        "teammates-TOTAL_FORMS": "1",
+        "teammates-INITIAL_FORMS": "1",
+        "teammates-0-id": ada.pk,
+        "teammates-0-workspace": ada.workspace_id,
+        "teammates-0-user": eve.pk,
+        "teammates-0-can_manage_billing": "on",
+    }
+    page = address(Workspace, "change", ada.workspace_id)
+    assert address(User, "change", ada.user_id) in admin_client.get(page).content.decode()
+    assert admin_client.post(page, typed).status_code == 302
+    left = Teammate.objects.get()
+    assert left.user == ada.user
+    assert left.can_manage_billing
+    assert not left.can_manage_alerts

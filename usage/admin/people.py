@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from django import forms
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
@@ -35,10 +36,32 @@ def _store(teammate: Teammate, by: Actor) -> Teammate:
     return set_teammate_flags(workspace=teammate.workspace, user=teammate.user, by=by, **flags)
 
 
+class NamedRow(forms.Widget):
+    """The row that a field holds, as a link, where it cannot be changed."""
+
+    def __init__(self, row: Any) -> None:
+        super().__init__()
+        self.row = row
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
+        return link(self.row)
+
+
+class TeammateInlineForm(PlainForm):
+    """Who works where is chosen once; what they may do can change."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in {"workspace", "user"} & self.fields.keys() if self.instance.pk else ():
+            self.fields[name].disabled = True
+            self.fields[name].widget = NamedRow(getattr(self.instance, name))
+
+
 class TeammateInline(TabularInline):
     """Permissions on the page of a workspace or of a user."""
 
     model = Teammate
+    form = TeammateInlineForm
     extra = 0
     fields = ("workspace", "user", *FLAGS)
     autocomplete_fields = ("workspace", "user")
