@@ -1,41 +1,64 @@
 """Prepared statements for the few paths where a statement's own cost is what counts (Data 2).
 
-psycopg's own cursor with server-side parameters: the ORM's parameters are written into the text, which is parsed and
-planned every time. Django's transactions, connection and error classes are the usual ones.
+psycopg with server-side parameters: the ORM's parameters are written into the text, which is parsed and planned every
+time. Django's transactions, connection and error classes are the usual ones.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, overload
-from weakref import WeakSet
+from itertools import count
+from typing import Any, Final, overload
+from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq.abc import PGresult
 
 from usage import wire
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
-_ready: WeakSet[psycopg.Connection[Any]] = WeakSet()
+# What each connection has prepared by this module.
+_ready: WeakKeyDictionary[psycopg.Connection[Any], dict[tuple[str, tuple[int, ...] | None], bytes]] = (
+    WeakKeyDictionary()
+)
+_numbers = count()
+_PLACES: Final = re.compile(r"%(?:\((?P<name>\w+)\)s|s|%)")
 
 
-def prepared(query: str, parameters: Parameters, *, row_factory: Any = psycopg.rows.tuple_row) -> list[Any]:
+def prepared(query: str, parameters: Parameters) -> list[Any]:
     """Run a statement, prepared on its first use on this connection, and return its rows, binary on the way. Columns of
     `usage.wire` may be parameters.
 
-    Errors are Django's (`django.db.OperationalError` …), so that callers and middleware see one family.
+    It waits inside libpq, not in psycopg's own loop, which costs more than a small statement; Ctrl-C is heard when the
+    answer is there. Errors are Django's (`django.db.OperationalError` …), so callers and middleware see one family.
     """
-    return _run(query, parameters, row_factory, is_prepared=True)
+    link: Any = connections[DEFAULT_DB_ALIAS]  # once: `connection` looks for it anew at every word
+    link.ensure_connection()
+    raw = _raw(link)
+    # psycopg begins transactions itself, at their first statement, and in them nothing may fail that is tried again.
+    if not raw.autocommit:
+        return _run(query, parameters, is_prepared=True)
+    with link.wrap_database_errors:
+        if link.queries_logged:  # whoever counts statements counts these too
+            link.queries_log.append({"sql": query, "time": ""})
+        rows = _executed(raw, query, parameters)
+        # An answer is the best proof that the connection lives: Django need not ask again before a transaction.
+        link.health_check_done = True
+        return rows
 
 
 def planned(query: str, parameters: Parameters) -> list[Any]:
     """As `prepared`, but planned each time for these very parameters: for statements that take one row or a hundred
     thousand, which are best done in different ways."""
-    return _run(query, parameters, psycopg.rows.tuple_row, is_prepared=False)
+    return _run(query, parameters, is_prepared=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +120,67 @@ def _answers(*reads: Read[Any]) -> list[Any]:
     return [read.make(*(next(found) for _ in read.statements)) for read in reads]
 
 
-def _run(query: str, parameters: Parameters, row_factory: Any, *, is_prepared: bool) -> list[Any]:
-    link: Any = connections[DEFAULT_DB_ALIAS]  # once: `connection` looks for it anew at every word
+def _run(query: str, parameters: Parameters, *, is_prepared: bool) -> list[Any]:
+    link: Any = connections[DEFAULT_DB_ALIAS]
     link.ensure_connection()
-    with link.wrap_database_errors, psycopg.Cursor(_raw(link), row_factory=row_factory) as cursor:
-        if link.queries_logged:  # whoever counts statements counts these too
+    with link.wrap_database_errors, psycopg.Cursor(_raw(link)) as cursor:
+        if link.queries_logged:
             link.queries_log.append({"sql": query, "time": ""})
         cursor.execute(query, parameters, binary=True, prepare=is_prepared)
-        # An answer is the best proof that the connection lives: Django need not ask again before a transaction.
         link.health_check_done = True
         # Not `cursor.description`, which describes each column anew.
         return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
+
+
+def _executed(raw: psycopg.Connection[Any], query: str, parameters: Parameters) -> list[Any]:
+    text, names = _numbered(query)
+    values = [parameters[name] for name in names] if isinstance(parameters, Mapping) else parameters
+    transformer = Transformer.from_context(raw)
+    sent: Any = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+    # Of one text there is a statement for each choice of types: psycopg sends numbers as small as they are.
+    statements, kind = _ready[raw], (query, transformer.types)
+    try:
+        name = statements.get(kind) or _prepare(raw, text, transformer.types)
+        statements[kind] = name
+        result = _checked(raw, raw.pgconn.exec_prepared(name, sent, transformer.formats, Format.BINARY))
+    except psycopg.errors.InvalidSqlStatementName:
+        # After a rollback psycopg has the server forget all statements. Nothing was done yet.
+        statements.clear()
+        name = statements[kind] = _prepare(raw, text, transformer.types)
+        result = _checked(raw, raw.pgconn.exec_prepared(name, sent, transformer.formats, Format.BINARY))
+    if not result.nfields:
+        return []
+    transformer.set_pgresult(result)
+    return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def _prepare(raw: psycopg.Connection[Any], text: bytes, types: tuple[int, ...] | None) -> bytes:
+    name = b"headroom_%d" % next(_numbers)
+    _checked(raw, raw.pgconn.prepare(name, text, types))
+    return name
+
+
+@cache
+def _numbered(query: str) -> tuple[bytes, tuple[str, ...]]:
+    """The text as PostgreSQL takes it, $1 for %s or %(name)s, and the names in their order (none for %s)."""
+    names: dict[str, int] = {}
+    places = count(1)
+
+    def place(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return "%"
+        name = found["name"]
+        return f"${next(places) if name is None else names.setdefault(name, len(names) + 1)}"
+
+    return _PLACES.sub(place, query).encode(), tuple(names)
+
+
+def _checked(raw: psycopg.Connection[Any], result: PGresult) -> PGresult:
+    if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        return result
+    if raw.pgconn.status == ConnStatus.BAD:
+        raise psycopg.OperationalError(result.get_error_message())
+    raise psycopg.errors.error_from_result(result, raw.info.encoding)
 
 
 def _raw(link: Any) -> psycopg.Connection[Any]:
@@ -115,5 +188,5 @@ def _raw(link: Any) -> psycopg.Connection[Any]:
     if raw not in _ready:
         raw.prepare_threshold = 0
         wire.register(raw.adapters)
-        _ready.add(raw)
+        _ready[raw] = {}
     return raw

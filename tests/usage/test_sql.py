@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import pytest
-from django.db import DataError, connection, transaction
+from django.db import DataError, OperationalError, ProgrammingError, connection, connections, transaction
 
+from tests.factories import make_account
 from usage.models import Metric
 from usage.sql import Read, from_columns, model_columns, prepared, together
 
@@ -20,6 +23,67 @@ def number(value: int) -> Read[int]:
 
 def halved(value: int) -> Read[Decimal]:
     return Read([("SELECT 1::numeric / %(value)s::numeric", {"value": value})], lambda rows: rows[0][0])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("query", "parameters", "answer"),
+    [
+        ("SELECT %s + %s, 7 %% 4", [1, 2], (3, 3)),
+        ("SELECT %(b)s || %(a)s || %(b)s", {"a": "a", "b": "b", "not used": None}, ("bab",)),
+        ("SELECT %s::int IS NULL, %s::text", [None, "50 %s"], (True, "50 %s")),
+    ],
+)
+def test_parameters_stand_beside_the_text(query: str, parameters: Any, answer: tuple[Any, ...]) -> None:
+    assert prepared(query, parameters) == [answer]
+    with transaction.atomic():
+        assert prepared(query, parameters) == [answer]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_text_takes_numbers_of_any_size() -> None:
+    for number in (1, 10**6, 10**12, 10**20, Decimal("0.5")):
+        assert prepared("SELECT %s::numeric", [number]) == [(number,)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_without_an_answer_answers_nothing_and_errors_are_djangos() -> None:
+    assert prepared("SET lock_timeout = DEFAULT", []) == []
+    assert prepared("SELECT 1 WHERE false", []) == []
+    with pytest.raises(DataError):
+        prepared("SELECT 1 / %s::int", [0])
+    with pytest.raises(ProgrammingError):
+        prepared("SELECT nothing", [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_first_statement_of_a_transaction_belongs_to_it() -> None:
+    make_account()
+    with transaction.atomic():
+        prepared("UPDATE usage_account SET name = 'Changed'", [])
+        transaction.set_rollback(True)
+    assert prepared("SELECT name FROM usage_account", []) != [("Changed",)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statements_live_on_after_a_rollback_which_makes_the_server_forget_them() -> None:
+    for _ in range(2):
+        assert prepared("SELECT %s::int", [1]) == [(1,)]
+        with transaction.atomic():
+            assert prepared("SELECT %s::int", [2]) == [(2,)]
+            transaction.set_rollback(True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lost_connection_is_said_to_be_one() -> None:
+    ((process,),) = prepared("SELECT pg_backend_pid()", [])
+    with ThreadPoolExecutor(1) as other:
+        other.submit(prepared, "SELECT pg_terminate_backend(%s, 5000)", [process]).result()
+        other.submit(connections.close_all).result()
+    with pytest.raises(OperationalError):
+        prepared("SELECT 1", [])
+    connection.close()
+    assert prepared("SELECT 1", []) == [(1,)]
 
 
 def test_reads_of_one_trip_are_answered_in_their_order_each_with_all_its_statements() -> None:
