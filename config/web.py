@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import resolve
 from django_htmx.http import trigger_client_event
 
@@ -138,8 +139,7 @@ class DatabaseTroubleMiddleware:
         headers = {"Retry-After": str(RETRY_AFTER)}
         if request.path.startswith(("/api/", "/ofrep/")):
             return problem(status=503, code="database_unavailable", title="Try again in a moment", headers=headers)
-        page = "<!doctype html><title>One moment</title><h1>The database is away</h1><p>Please reload in a moment."
-        return HttpResponse(page, status=503, headers=headers)
+        return HttpResponse(render_to_string("503.html"), status=503, headers=headers)
 
 
 class ApiLaneMiddleware:

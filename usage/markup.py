@@ -7,7 +7,7 @@ from itertools import chain
 from django.utils.html import escape
 
 
-class Written(str):
+class Html(str):
     """Elements whose words are escaped already: templates take them as they are."""
 
     __slots__ = ()
@@ -28,8 +28,8 @@ class Markup:
         self.parts.append(element)
         self.words += words
 
-    def html(self) -> Written:
+    def html(self) -> Html:
         # Hundreds of words are escaped in one go: no text of the database holds a NUL.
         words = escape("\0".join(self.words)).split("\0")
         around = "".join(self.parts).split("{}")
-        return Written("".join(chain.from_iterable(zip(around, [*words, ""], strict=False))))
+        return Html("".join(chain.from_iterable(zip(around, [*words, ""], strict=False))))

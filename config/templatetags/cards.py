@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import template
 
 from config.cards import Card
-from usage.markup import Markup, Written
+from usage.markup import Markup, Html
 from usage.templatetags.charts import chart_table, daily_chart, usage_bar
 from usage.templatetags.headroom import badge, facts, figure, icon
 
@@ -13,10 +13,10 @@ register = template.Library()
 
 
 @register.simple_tag
-def metric_card(card: Card) -> Written:
+def metric_card(card: Card) -> Html:
     """Name, terms and button above; below the figures beside the chart, and the table behind it."""
     # Each piece has escaped its own words.
-    return Written(
+    return Html(
         "".join(
             (
                 _head(card),
@@ -34,7 +34,7 @@ def metric_card(card: Card) -> Written:
     )
 
 
-def _head(card: Card) -> Written:
+def _head(card: Card) -> Html:
     key = card.key  # banners, e-mails and notifications link to it
     markup = Markup()
     markup.add('<article class="card" id="{}" aria-labelledby="{}-title"><div class="card-header"><div>', key, key)

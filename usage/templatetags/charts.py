@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from usage.charts.bar import UsageBar
 from usage.charts.history import HistoryChart
 from usage.charts.parts import Box, DailyChart, Words
-from usage.markup import Markup, Written
+from usage.markup import Markup, Html
 from usage.templatetags.headroom import icon
 
 register = template.Library()
@@ -63,7 +63,7 @@ class _Drawing(Markup):
 
 
 @register.simple_tag(name="chart")
-def daily_chart(chart: DailyChart) -> Written:
+def daily_chart(chart: DailyChart) -> Html:
     """A daily chart (`daily_chart`, `level_chart`). The table behind it: `chart_table`."""
     drawing = _Drawing()
     drawing.add('<figure class="chart" id="{}"><p class="chart-readout"><span>{}</span><output>', chart.id, chart.title)
@@ -129,7 +129,7 @@ def _plot(drawing: _Drawing, chart: DailyChart) -> None:
 
 
 @register.simple_tag
-def chart_table(chart: DailyChart) -> Written:
+def chart_table(chart: DailyChart) -> Html:
     """The table behind a daily chart, folded; nothing before there is a day."""
     drawing = _Drawing()
     if not chart.rows:
@@ -149,7 +149,7 @@ def chart_table(chart: DailyChart) -> Written:
 
 
 @register.simple_tag
-def history_chart(chart: HistoryChart, *, name: str = "") -> Written:
+def history_chart(chart: HistoryChart, *, name: str = "") -> Html:
     """Bars per billing period. `name` of what they show: with a legend, which small multiples do without."""
     drawing = _Drawing()
     drawing.add('<figure class="chart">')
@@ -196,7 +196,7 @@ def _legend(drawing: _Drawing, chart: HistoryChart, name: str) -> None:
 
 
 @register.simple_tag
-def usage_bar(bar: UsageBar) -> Written:
+def usage_bar(bar: UsageBar) -> Html:
     """How much of an amount is used."""
     drawing = _Drawing()
     drawing.add('<div><div class="ubar" role="img" aria-label="{}">', bar.sentence)

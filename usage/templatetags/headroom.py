@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from usage import formats
 from usage.icons import ICONS
-from usage.markup import Markup, Written
+from usage.markup import Markup, Html
 
 register = template.Library()
 
@@ -55,7 +55,7 @@ def _icon(parser: Parser, token: Token) -> Node:
 
 
 @register.simple_tag
-def badge(text: str, tone: str = "", icon_name: str = "") -> Written:
+def badge(text: str, tone: str = "", icon_name: str = "") -> Html:
     """A state in one or two words; tone: blue, alert, limit, ok or "" (see static/css/components.css)."""
     markup = Markup()
     css = f"badge badge-{tone}" if tone else "badge"
@@ -64,7 +64,7 @@ def badge(text: str, tone: str = "", icon_name: str = "") -> Written:
 
 
 @register.simple_tag
-def figure(value: str, unit: str = "", *, large: bool = False) -> Written:
+def figure(value: str, unit: str = "", *, large: bool = False) -> Html:
     """The number of a card, formatted already; `large` for the one figure of a page."""
     markup = Markup()
     css = f"figure{' figure-lg' if large else ''}{' figure-long' if len(value) > _LONG else ''}"
@@ -76,7 +76,7 @@ def figure(value: str, unit: str = "", *, large: bool = False) -> Written:
 
 
 @register.simple_tag
-def facts(rows: Iterable[Mapping[str, object] | object]) -> Written:
+def facts(rows: Iterable[Mapping[str, object] | object]) -> Html:
     """`{% facts [{label, value, note, total}] %}`: label left, value right, a note beside it; `total` is the sum, bold.
     Values are formatted already."""
     markup = Markup()
@@ -203,7 +203,7 @@ def local_time(value: object, zone: str, style: str = "minute") -> str:
         return "–"
     local = at.astimezone(ZoneInfo(zone))
     # Digits and names of months: nothing in it is anybody's word, and a list has a hundred of them.
-    return Written(f'<time datetime="{local.isoformat(timespec="seconds")}">{_TIMES[style](local)}</time>')
+    return Html(f'<time datetime="{local.isoformat(timespec="seconds")}">{_TIMES[style](local)}</time>')
 
 
 @register.simple_tag
