@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import template
 
 from config.cards import Card
-from usage.markup import Markup, Html
+from usage.markup import Html, Markup
 from usage.templatetags.charts import chart_table, daily_chart, usage_bar
 from usage.templatetags.headroom import badge, facts, figure, icon
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from usage.charts.bar import UsageBar
 from usage.charts.history import HistoryChart
 from usage.charts.parts import Box, DailyChart, Words
-from usage.markup import Markup, Html
+from usage.markup import Html, Markup
 from usage.templatetags.headroom import icon
 
 register = template.Library()

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from usage import formats
 from usage.icons import ICONS
-from usage.markup import Markup, Html
+from usage.markup import Html, Markup
 
 register = template.Library()
 
