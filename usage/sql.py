@@ -25,10 +25,10 @@ from usage import wire
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
+_Kind = tuple[str, tuple[int, ...] | None]  # a text and the types of its parameters
 # What each connection has prepared by this module.
-_ready: WeakKeyDictionary[psycopg.Connection[Any], dict[tuple[str, tuple[int, ...] | None], bytes]] = (
-    WeakKeyDictionary()
-)
+_ready: WeakKeyDictionary[psycopg.Connection[Any], dict[_Kind, bytes]] = WeakKeyDictionary()
+_MOST: Final = 300  # statements of a connection: PostgreSQL keeps a plan for each
 _numbers = count()
 _PLACES: Final = re.compile(r"%(?:\((?P<name>\w+)\)s|s|%)")
 
@@ -138,15 +138,14 @@ def _executed(raw: psycopg.Connection[Any], query: str, parameters: Parameters) 
     transformer = Transformer.from_context(raw)
     sent: Any = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
     # Of one text there is a statement for each choice of types: psycopg sends numbers as small as they are.
-    statements, kind = _ready[raw], (query, transformer.types)
+    kind = (query, transformer.types)
     try:
-        name = statements.get(kind) or _prepare(raw, text, transformer.types)
-        statements[kind] = name
+        name = _ready[raw].get(kind) or _prepare(raw, kind, text)
         result = _checked(raw, raw.pgconn.exec_prepared(name, sent, transformer.formats, Format.BINARY))
     except psycopg.errors.InvalidSqlStatementName:
         # After a rollback psycopg has the server forget all statements. Nothing was done yet.
-        statements.clear()
-        name = statements[kind] = _prepare(raw, text, transformer.types)
+        _ready[raw].clear()
+        name = _prepare(raw, kind, text)
         result = _checked(raw, raw.pgconn.exec_prepared(name, sent, transformer.formats, Format.BINARY))
     if not result.nfields:
         return []
@@ -154,9 +153,12 @@ def _executed(raw: psycopg.Connection[Any], query: str, parameters: Parameters) 
     return transformer.load_rows(0, result.ntuples, tuple)
 
 
-def _prepare(raw: psycopg.Connection[Any], text: bytes, types: tuple[int, ...] | None) -> bytes:
-    name = b"headroom_%d" % next(_numbers)
-    _checked(raw, raw.pgconn.prepare(name, text, types))
+def _prepare(raw: psycopg.Connection[Any], kind: _Kind, text: bytes) -> bytes:
+    statements, name = _ready[raw], b"headroom_%d" % next(_numbers)
+    if len(statements) == _MOST:
+        _checked(raw, raw.pgconn.exec_(b"DEALLOCATE " + statements.pop(next(iter(statements)))))
+    _checked(raw, raw.pgconn.prepare(name, text, kind[1]))
+    statements[kind] = name
     return name
 
 

@@ -35,20 +35,23 @@ def consume(ground: Ground) -> Iterator[Row]:
     each = ground.sizes.calls(2000) // LANES
     hot = ground.senders[0]
     query(COUNTED)
-    _send(ground, plain, 12), _send(ground, _counts, 12), _send(ground, _consumes, 12)
-    asked, counted, spread, on_one, updated = alternate(
+    for requests in (_objects, plain, _counts, _consumes):
+        _send(ground, requests, 12)
+    asked, read, counted, spread, on_one, updated = alternate(
         ground.sizes.rounds,
+        lambda _: _send(ground, _objects, each),
         lambda _: _send(ground, plain, each),
         lambda _: _send(ground, _counts, each),
         lambda _: _send(ground, _consumes, each),
         lambda _: _send(ground, lambda sender, n: [_consume(hot, 0, METRICS[0]) for _ in range(n)], each),
         lambda _: _update_one_row(ground, each),
     )
-    floor, cost = typical(asked, lambda s: s.cost), typical(spread, lambda s: s.cost)
+    cost, floor = typical(spread, lambda s: s.cost), typical(asked, lambda s: s.cost)
     yield row("consume_cpu", "µs/request", cost * 1e6, floor=floor * 1e6, most_ratio=1.3)
+    yield row("consume_cpu_to_read", "µs/request", cost * 1e6, floor=typical(read, lambda s: s.cost) * 1e6)
     yield row("consume_cpu_to_commit", "µs/request", cost * 1e6, floor=typical(counted, lambda s: s.cost) * 1e6)
     yield row("consume_sender_cpu", "µs/request", typical(spread, lambda s: s.sent_with / s.units) * 1e6)
-    floor, rate = typical(asked, lambda s: s.rate), typical(spread, lambda s: s.rate)
+    floor, rate = typical(read, lambda s: s.rate), typical(spread, lambda s: s.rate)
     yield row("consume_many_rows", "requests/s", rate, floor=floor)
     floor, rate = typical(updated, lambda s: s.rate), typical(on_one, lambda s: s.rate)
     yield row("consume_one_row", "requests/s", rate, floor=floor, least=1000)
@@ -80,8 +83,17 @@ def decisions(ground: Ground) -> Iterator[Row]:
 
 
 def plain(sender: Sender, how_many: int) -> list[bytes]:
-    """The floor: the same key check, then one row."""
-    return [http_request(f"/api/v1/bench/{sender.workspaces[0][1]}/one-row", b"", key=sender.api_key)] * how_many
+    """The floor: the same key check, then one row by a prepared statement."""
+    return _asking("one-row", sender, how_many)
+
+
+def _objects(sender: Sender, how_many: int) -> list[bytes]:
+    """The floor as a Django view reads its row: as an object."""
+    return _asking("one-object", sender, how_many)
+
+
+def _asking(what: str, sender: Sender, how_many: int) -> list[bytes]:
+    return [http_request(f"/api/v1/bench/{sender.workspaces[0][1]}/{what}", b"", key=sender.api_key)] * how_many
 
 
 def _counts(sender: Sender, how_many: int) -> list[bytes]:

@@ -11,6 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from config import urls
 from usage.api_auth import require_workspace
 from usage.clocks import system_clock
+from usage.models import Workspace
 from usage.services.api_keys import ADMITTED, admission
 from usage.sql import prepared
 
@@ -47,10 +48,18 @@ SELECT quantity FROM counted
 
 @csrf_exempt
 def one_row(request: HttpRequest, key: str) -> HttpResponse:
-    """A plain view behind the API's own key check that reads one row and answers."""
+    """A plain view behind the API's own key check that reads one row by a prepared statement and answers."""
     _, workspace = require_workspace(request, key, "decide", "ingest")
     name, created_at = prepared(_ONE_ROW, [workspace.id])[0]
     return JsonResponse({"name": name, "created_at": created_at.isoformat()})
+
+
+@csrf_exempt
+def one_object(request: HttpRequest, key: str) -> HttpResponse:
+    """The same view as anybody would write it: the row is read as an object."""
+    _, found = require_workspace(request, key, "decide", "ingest")
+    workspace = Workspace.objects.get(pk=found.id)
+    return JsonResponse({"name": workspace.name, "created_at": workspace.created_at.isoformat()})
 
 
 @csrf_exempt
@@ -65,6 +74,7 @@ def count_one(request: HttpRequest, key: str) -> HttpResponse:
 urlpatterns = [
     # Below the API's address, so that they take the API's way through the middleware.
     path("api/v1/bench/<str:key>/one-row", one_row),
+    path("api/v1/bench/<str:key>/one-object", one_object),
     path("api/v1/bench/<str:key>/count", count_one),
     *urls.urlpatterns,
 ]

@@ -75,6 +75,15 @@ def test_statements_live_on_after_a_rollback_which_makes_the_server_forget_them(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_connection_keeps_no_more_statements_than_it_should() -> None:
+    for number in range(350):
+        assert prepared(f"SELECT {number}", []) == [(number,)]
+    ((kept,),) = prepared("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'headroom%%'", [])
+    assert kept <= 300
+    assert prepared("SELECT 0", []) == [(0,)]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_lost_connection_is_said_to_be_one() -> None:
     ((process,),) = prepared("SELECT pg_backend_pid()", [])
     with ThreadPoolExecutor(1) as other:
