@@ -25,11 +25,11 @@ def reference(mark: Mark, plan: Plan, scale: Scale, now: int, *, is_near: bool) 
 
 
 def projections(ends: Sequence[tuple[str, Point]], plan: Plan, now: int) -> list[Words]:
-    """(words, end of the line), the upper one first. Fewer than 26 px apart: only that one,
-    the other name would stand on its line."""
+    """(words, end of the line), the upper one first. Fewer than 40 px apart: only that one. Both lines rise, so
+    the other name would stand on one of them."""
     found: list[Words] = []
     for index, (words, (x, y)) in enumerate(ends):
-        if index and abs(y - ends[0][1][1]) < 2600:
+        if index and abs(y - ends[0][1][1]) < 4000:
             continue
         above, below = [(-800, y - 900), (-800, y - 1700)], [(-400, y + 1700), (-400, y + 2600)]
         # The lower of two lines is named below it: above it the other one runs.
