@@ -21,5 +21,6 @@ for file in templates.rglob("*.html"):
 # What is loaded now stays for good. Left out of the collector's rounds, no request waits until all of it was looked at.
 gc.collect()
 gc.freeze()
-# A page makes some thousand objects that are gone with its answer: Python's usual 2000 would look at them many times.
-gc.set_threshold(10_000)
+# A page makes some thousand objects that are gone with its answer. Python's usual 2000 would look at them many times;
+# more than this, and one request in a dozen waits long enough to be noticed.
+gc.set_threshold(5_000)
