@@ -1,4 +1,4 @@
-"""How form fields become HTML: inputs and selects without a template, all else by Django's templates.
+"""How form fields become HTML: inputs, selects, labels without a template, all else by Django's templates.
 
 A field costs a template with an include for its attributes and one for each option; a form has dozens of fields, a list
 that can be edited a hundred. The HTML is Django's, to the letter (`tests/front_door/test_widgets.py` compares).
@@ -40,6 +40,10 @@ class Renderer(DjangoTemplates):
             return _input(context["widget"])
         if template_name == f"{_WIDGETS}select.html":
             return _select(context["widget"])
+        if template_name == f"{_WIDGETS}textarea.html":
+            return _textarea(context["widget"])
+        if template_name == "django/forms/label.html" and context["use_tag"]:
+            return _label(context)
         if template_name in _NO_ERRORS and not context["errors"]:
             return ""
         return super().render(template_name, context, request)
@@ -57,6 +61,15 @@ def _select(widget: Mapping[str, Any]) -> str:
         inside = "".join(map(_option, options))
         drawn.append(f'\n  <optgroup label="{_text(name)}">{inside}\n  </optgroup>' if name else inside)
     return f'<select name="{_text(widget["name"])}"{_attributes(widget)}>{"".join(drawn)}\n</select>'
+
+
+def _textarea(widget: Mapping[str, Any]) -> str:
+    value = _text(widget["value"]) if widget["value"] else ""
+    return f'<textarea name="{_text(widget["name"])}"{_attributes(widget)}>\n{value}</textarea>'
+
+
+def _label(label: Mapping[str, Any]) -> str:
+    return f"<{label['tag']}{_attributes(label)}>{_text(label['label'])}</{label['tag']}>"
 
 
 def _option(option: Mapping[str, Any]) -> str:

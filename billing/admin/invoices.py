@@ -68,7 +68,7 @@ class LineInline(ReadOnlyInline):
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("invoice", "metric").annotate(**zones(self.fields))
+        return super().get_queryset(request).select_related("metric").annotate(**zones(self.fields))
 
 
 class DispatchInline(ReadOnlyInline):
@@ -132,7 +132,9 @@ class InvoiceAdmin(ReadOnlyAdmin):
         documents = InvoiceDocument.objects.filter(invoice=OuterRef("pk")).order_by("rendering").values_list("pk")
         zone = Period.objects.filter(account=OuterRef("account"), starts_at=OuterRef("period")).values("zone")[:1]
         rows = super().get_queryset(request).annotate(zone=Subquery(zone), renderings=ArraySubquery(documents))
-        return rows if is_list(request) else rows.prefetch_related("corrections")
+        if is_list(request):
+            return rows
+        return rows.select_related("account", "payment", "rendering_trouble").prefetch_related("corrections")
 
     @admin.display(description="billing period", ordering="period")
     def billed_period(self, invoice: Invoice) -> str:

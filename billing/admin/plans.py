@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from billing.models import AddOn, Plan, Rate
 from billing.models.plans import PriceModel
 from billing.services.plans import is_add_on_held, is_held, rate_values, save_plan
-from usage.admin.base import DECIMALS, HeadroomAdmin, ReadOnlyAdmin, TabularInline, actor_of
+from usage.admin.base import DECIMALS, HeadroomAdmin, OneEmptyForm, ReadOnlyAdmin, TabularInline, actor_of
 from usage.admin.columns import EMPTY, Column, linked, list_link, money, quantity, structure
 from usage.formats import unit_price
 
@@ -33,11 +33,28 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["model"].choices = offered  # type: ignore[attr-defined]
 
 
+class RatesFormSet(OneEmptyForm):
+    """A metric has one rate."""
+
+    def clean(self) -> None:
+        super().clean()
+        priced = set()
+        for form in self.forms:
+            counts = form.is_valid() and not form.cleaned_data.get("DELETE")
+            metric = form.cleaned_data.get("metric") if counts else None
+            if metric in priced:
+                form.add_error("metric", "This metric has a rate above.")
+            if metric is not None:
+                priced.add(metric)
+
+
 class RateInline(TabularInline):
     """What is included of a metric, and what more of it costs."""
 
     model = Rate
     form = RateForm
+    formset = RatesFormSet
+    fields = RateForm.Meta.fields
     extra = 0
     formfield_overrides = DECIMALS
     verbose_name_plural = "rates: a metric without one is recorded, has no card and costs nothing"

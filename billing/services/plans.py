@@ -60,12 +60,10 @@ def save_plan(*, plan: Plan, rates: Sequence[Rate], by: Actor) -> Plan:
                 Plan.objects.filter(key=plan.key).order_by("-version").values_list("version", flat=True).first() or 0
             )
         plan.save()
-        kept = []
+        Rate.objects.filter(plan=plan).delete()  # first: two may have swapped their metrics
         for rate in rates:
             rate.plan = plan
-            rate.save()
-            kept.append(rate.pk)
-        Rate.objects.filter(plan=plan).exclude(pk__in=kept).delete()
+            rate.save(force_insert=True)
     record(
         by=by,
         action="plan.version_created" if is_new_version else "plan.changed" if stored else "plan.created",

@@ -182,6 +182,24 @@ def test_its_name_changes_in_place_and_a_plan_that_nobody_holds_too(account: Acc
     assert Plan.objects.get(key="business").price == 899
 
 
+def test_two_rates_of_a_plan_may_swap_their_metrics_and_none_may_share_one(
+    account: Account, admin_client: Client
+) -> None:
+    free = Plan.objects.get(key="business")
+    first, second = list(free.rates.all())[:2]
+    metrics = first.metric_id, second.metric_id
+    shared = plan_form(free) | {"rates-1-metric": metrics[0]}
+    assert (
+        "This metric has a rate above" in admin_client.post(address(Plan, "change", free.pk), shared).content.decode()
+    )
+    swapped = plan_form(free) | {"rates-0-metric": metrics[1], "rates-1-metric": metrics[0]}
+    answer = admin_client.post(address(Plan, "change", free.pk), swapped)
+    assert answer.status_code == 302, errors(answer)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (second.metric_id, first.metric_id) == metrics
+
+
 def test_an_add_on_that_accounts_hold_keeps_its_price(account: Account, admin_client: Client) -> None:
     held = AddOn.objects.get(key="proactive_support_plus")
     price, rates = held.price, Rate.objects.filter(add_on=held).count()

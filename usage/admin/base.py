@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     PlainAdmin = admin.ModelAdmin[Any]
     TabularInline = admin.TabularInline[Any, Any]
     PlainForm = forms.ModelForm[Any]
+    InlineFormSet = forms.BaseInlineFormSet[Any, Any, Any]
     _Paginator = Paginator[Any]
 else:
     PlainAdmin = admin.ModelAdmin
     TabularInline = admin.TabularInline
     PlainForm = forms.ModelForm
+    InlineFormSet = forms.BaseInlineFormSet
     _Paginator = Paginator
 
 COUNTED_ROWS: Final = 10_000
@@ -184,9 +186,28 @@ class ReadOnlyAdmin(HeadroomAdmin):
         return False
 
 
+class OneEmptyForm(InlineFormSet):
+    """The form that new rows copy is made once for a page: Django makes it each time it is asked for."""
+
+    @cached_property
+    def empty_form(self) -> Any:
+        return super().empty_form
+
+
+class NoForms(InlineFormSet):
+    """Rows to read need no forms: they are drawn as in a list (`usage.admin.rows`)."""
+
+    media = forms.Media()
+    forms = ()  # type: ignore[assignment]
+
+    def is_multipart(self) -> bool:
+        return False
+
+
 class ReadOnlyInline(TabularInline):
     """Rows of another table on the page of the row they belong to."""
 
+    formset = NoForms
     template = "admin/edit_inline/read_only.html"
     extra = 0
     can_delete = False

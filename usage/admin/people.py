@@ -13,7 +13,16 @@ from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest
 
-from usage.admin.base import HeadroomAdmin, PlainForm, ServiceAdmin, ServiceForm, TabularInline, actor_of
+from usage.admin.base import (
+    HeadroomAdmin,
+    OneEmptyForm,
+    PlainForm,
+    ServiceAdmin,
+    ServiceForm,
+    TabularInline,
+    actor_of,
+    is_list,
+)
 from usage.admin.columns import chosen, in_a_row, link, linked
 from usage.models import Teammate, User
 from usage.services.accounts import FLAGS, remove_teammate, set_teammate_flags
@@ -62,6 +71,7 @@ class TeammateInline(TabularInline):
 
     model = Teammate
     form = TeammateInlineForm
+    formset = OneEmptyForm
     extra = 0
     fields = ("workspace", "user", *FLAGS)
     autocomplete_fields = ("workspace", "user")
@@ -211,7 +221,8 @@ class UserAdmin(GrantingAdmin, PlainUserAdmin):  # type: ignore[type-arg]
         return self.inlines if obj else ()
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("memberships__workspace")
+        rows = super().get_queryset(request)
+        return rows.prefetch_related("memberships__workspace") if is_list(request) else rows
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = tuple(super().get_readonly_fields(request, obj))

@@ -70,6 +70,8 @@ def inline_table(inline: Any, formset: Any) -> dict[str, Any]:
     ]
     heads = [label_for_field(name, inline.model, inline) for name in inline.fields]
     found = formset.get_queryset()
+    for row in found:  # it need not be read again to show its currency
+        setattr(row, formset.fk.name, formset.instance)
     rows = _drawn(columns, found, [None] * len(found), _page_of_row(inline.opts))
     return {"heads": heads, "rows": [row for _, row in rows]}
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.utils.safestring import SafeString
 
+from usage.admin import fields
 from usage.admin.rows import inline_table, table
 
 register = template.Library()
@@ -20,3 +22,13 @@ def result_table(cl: Any) -> dict[str, Any]:
 @register.inclusion_tag("admin/edit_inline/read_only_rows.html")
 def inline_rows(inline: Any, formset: Any) -> dict[str, Any]:
     return inline_table(inline, formset)
+
+
+@register.simple_tag
+def field_lines(fieldset: Any) -> SafeString:
+    return fields.field_lines(fieldset)
+
+
+@register.simple_tag
+def inline_form_rows(inline: Any) -> SafeString:
+    return fields.inline_form_rows(inline)
