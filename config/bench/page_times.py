@@ -68,12 +68,20 @@ def _found(visitor: Visitor, starts: Sequence[str]) -> dict[str, list[Address]]:
         if name is None or len(found.setdefault(name, [])) == _PLACES:
             continue
         found[name].append(address)
-        # The admin's lists lead to every row of every table: they are enough.
-        if not address.path.startswith("/admin/"):
-            new = [link for link in dict.fromkeys(visitor.links(address)) if link not in seen]
-            seen.update(new)
-            ahead += new
+        new = [link for link in dict.fromkeys(_links(visitor, address, name)) if link not in seen]
+        seen.update(new)
+        ahead += new
     return found
+
+
+def _links(visitor: Visitor, address: Address, name: str) -> list[Address]:
+    """Where a page leads. The admin's lists lead to every row of every table: their first rows are enough."""
+    if not address.path.startswith("/admin/"):
+        return visitor.links(address)
+    if not name.endswith("_changelist"):
+        return []
+    record = name.removesuffix("list")
+    return [link for link in visitor.links(address) if _page_of(link) == record][:_PLACES]
 
 
 def _page_of(address: Address) -> str | None:
