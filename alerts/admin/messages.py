@@ -15,7 +15,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.csp import csp_override
 
 from alerts.models import Delivery, Notification, NotificationRead, WebhookEndpoint
-from alerts.services.delivery import message_of, replay_delivery
+from alerts.services.delivery import headers_of, replay_delivery
 from alerts.services.outbox import queue_sending
 from alerts.services.webhooks import TYPES, add_endpoint, rotate_secret
 from usage import formats
@@ -177,11 +177,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
                 '<pre class="structure">POST {}\nwebhook-id: {}</pre>', delivery.recipient, delivery.message_id
             )
         try:
-            lines = [
-                f"{name}: {value}"
-                for name, value in message_of(delivery).message().items()
-                if not name.startswith(("Content-", "MIME-"))
-            ]
+            lines = [f"{name}: {value}" for name, value in headers_of(delivery)]
         except ValueError as error:
             lines = [f"The message cannot be written: {error}"]
         if delivery.document is not None:

@@ -203,18 +203,29 @@ class _MailLine:
 
 def message_of(delivery: Delivery) -> EmailMultiAlternatives:
     """The e-mail exactly as it is or will be sent. ValueError when a header cannot carry what the row says."""
-    message = EmailMultiAlternatives(
-        subject=delivery.subject,
-        body=delivery.text,
-        from_email=settings.DEFAULT_FROM_EMAIL,
-        to=[formataddr((_ADDRESS_SIGNS.sub("", delivery.recipient_name), delivery.recipient))],
-        headers={"Message-ID": delivery.message_id, "Auto-Submitted": "auto-generated"},
-    )
+    message = _empty_message_of(delivery)
+    message.body = delivery.text
     if delivery.html:
         message.attach_alternative(delivery.html, "text/html")
     if delivery.document is not None:
         message.attach(f"{delivery.document.invoice.number}.pdf", bytes(delivery.document.content), "application/pdf")
     return message
+
+
+def headers_of(delivery: Delivery) -> list[tuple[str, str]]:
+    """What stands above the message as it is or will be sent, without how its parts are packed; reads no attachment.
+    ValueError as `message_of`."""
+    headers = _empty_message_of(delivery).message().items()
+    return [(name, str(value)) for name, value in headers if not name.startswith(("Content-", "MIME-"))]
+
+
+def _empty_message_of(delivery: Delivery) -> EmailMultiAlternatives:
+    return EmailMultiAlternatives(
+        subject=delivery.subject,
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[formataddr((_ADDRESS_SIGNS.sub("", delivery.recipient_name), delivery.recipient))],
+        headers={"Message-ID": delivery.message_id, "Auto-Submitted": "auto-generated"},
+    )
 
 
 def _refusal_of(error: smtplib.SMTPRecipientsRefused) -> tuple[int, str]:

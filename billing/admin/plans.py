@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from billing.models import AddOn, Plan, Rate
 from billing.models.plans import PriceModel
-from billing.services.plans import is_add_on_held, is_held, rate_values, save_plan
+from billing.services.plans import is_add_on_held, is_held, save_add_on_rates, save_plan
 from usage.admin.base import DECIMALS, HeadroomAdmin, OneEmptyForm, ReadOnlyAdmin, TabularInline, actor_of
 from usage.admin.columns import EMPTY, Column, linked, list_link, money, quantity, structure
 from usage.formats import unit_price
@@ -34,7 +34,17 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class RatesFormSet(OneEmptyForm):
-    """A metric has one rate."""
+    """A metric has one rate. All rates are stored together, by a service."""
+
+    # What Django's history would name.
+    new_objects: tuple[Rate, ...] = ()
+    changed_objects: tuple[Rate, ...] = ()
+    deleted_objects: tuple[Rate, ...] = ()
+
+    def typed_rates(self) -> list[Rate]:
+        """The rates that there shall be."""
+        kept = (form for form in self.forms if form not in self.deleted_forms)
+        return [form.instance for form in kept if form.has_changed() or form.instance.pk]
 
     def clean(self) -> None:
         super().clean()
@@ -147,14 +157,8 @@ class PlanAdmin(HeadroomAdmin):
         """Plan and rates are stored together, in save_related."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        rates = [
-            each.instance
-            for each in formsets[0].forms
-            if each not in formsets[0].deleted_forms and (each.has_changed() or each.instance.pk)
-        ]
         version = form.instance.version
-        saved = save_plan(plan=form.instance, rates=rates, by=actor_of(request))
-        formsets[0].new_objects, formsets[0].changed_objects, formsets[0].deleted_objects = [], [], []
+        saved = save_plan(plan=form.instance, rates=formsets[0].typed_rates(), by=actor_of(request))
         if change and saved.version != version:
             messages.info(request, f"Accounts hold version {version}, so this is version {saved.version} now.")
 
@@ -186,18 +190,12 @@ class AddOnAdmin(HeadroomAdmin):
         return obj is not None and super().has_delete_permission(request, obj) and not _is_held(obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        add_on = form.instance
-        before = _rates_of(add_on)
-        super().save_related(request, form, formsets, change)
-        self.audit(request, add_on, before=before, after=_rates_of(add_on))
+        if not _is_held(form.instance):
+            save_add_on_rates(add_on=form.instance, rates=formsets[0].typed_rates(), by=actor_of(request))
 
     @admin.display(description="accounts")
     def accounts(self, add_on: AddOn) -> Any:
         return list_link("billing_addonsubscription", "Held by", add_on__id__exact=add_on.pk)
-
-
-def _rates_of(add_on: AddOn) -> dict[str, Any]:
-    return {"rates": {rate.metric.key: rate_values(rate) for rate in add_on.rates.select_related("metric")}}
 
 
 @admin.display(description="further")

@@ -74,18 +74,37 @@ def save_plan(*, plan: Plan, rates: Sequence[Rate], by: Actor) -> Plan:
     return plan
 
 
+@transaction.atomic
+def save_add_on_rates(*, add_on: AddOn, rates: Sequence[Rate], by: Actor) -> None:
+    """Store exactly these rates of an add-on that no account holds: `rates` are rows of it, new or changed; those that
+    are not among them go (spec 5.3)."""
+    # Of two admins at once the second waits, and nobody is sold it meanwhile.
+    AddOn.objects.select_for_update().get(pk=add_on.pk)
+    before = _rates_as_audited(add_on.rates.select_related("metric"))
+    after = _rates_as_audited(rates)
+    if before == after:
+        return
+    Rate.objects.filter(add_on=add_on).delete()  # first: two may have swapped their metrics
+    for rate in rates:
+        rate.add_on = add_on
+        rate.save(force_insert=True)
+    record(by=by, action="add_on.changed", subject=add_on.key, before={"rates": before}, after={"rates": after})
+
+
 def _sold(audited: dict[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (audited or {}).items() if name in (*SOLD, "rates")}
 
 
 def _as_audited(plan: Plan, rates: Any) -> dict[str, Any]:
     columns = {name: getattr(plan, name) for name in ("name", "position", "is_offered", *SOLD)}
-    return {name: _plain(value) for name, value in columns.items()} | {
-        "rates": {rate.metric.key: rate_values(rate) for rate in sorted(rates, key=lambda each: each.metric.key)}
-    }
+    return {name: _plain(value) for name, value in columns.items()} | {"rates": _rates_as_audited(rates)}
 
 
-def rate_values(rate: Rate) -> dict[str, Any]:
+def _rates_as_audited(rates: Any) -> dict[str, Any]:
+    return {rate.metric.key: _rate_values(rate) for rate in sorted(rates, key=lambda each: each.metric.key)}
+
+
+def _rate_values(rate: Rate) -> dict[str, Any]:
     """What a rate says, without what is empty."""
     skipped = {"id", "plan", "add_on", "metric"}
     values = {c.name: _plain(getattr(rate, c.name)) for c in Rate._meta.concrete_fields if c.name not in skipped}

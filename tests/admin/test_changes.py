@@ -145,15 +145,25 @@ def plan_form(plan: Plan, **changes: Any) -> dict[str, Any]:
         "name": plan.name, "key": plan.key, "currency": plan.currency, "interval": plan.interval, "price": "49",
         "includes_workflows": "on" if plan.includes_workflows else "", "is_offered": "on", "position": plan.position,
     }  # fmt: skip
-    rates = list(plan.rates.all())
-    form |= {"rates-TOTAL_FORMS": len(rates), "rates-INITIAL_FORMS": len(rates)}
+    return form | rates_form(plan) | changes
+
+
+def add_on_form(add_on: AddOn) -> dict[str, Any]:
+    form = {"name": add_on.name, "currency": add_on.currency, "price": "10", "is_offered": "on"}
+    return form | rates_form(add_on)
+
+
+def rates_form(holder: Plan | AddOn) -> dict[str, Any]:
+    rates = list(holder.rates.all())
+    form: dict[str, Any] = {"rates-TOTAL_FORMS": len(rates), "rates-INITIAL_FORMS": len(rates)}
     for number, rate in enumerate(rates):
-        values = {"id": rate.pk, "plan": plan.pk, "metric": rate.metric_id, "model": rate.model, "tiers": "[]"}
+        values = {"id": rate.pk, "metric": rate.metric_id, "model": rate.model, "tiers": "[]"}
+        values |= {"plan": holder.pk} if isinstance(holder, Plan) else {"add_on": holder.pk}
         values["included"] = "" if rate.included is None else f"{rate.included:f}"
         values["unit_price"] = "" if rate.unit_price is None else f"{rate.unit_price:f}"
         values |= {"is_unlimited": "on"} if rate.is_unlimited else {}
         form |= {f"rates-{number}-{name}": value for name, value in values.items()}
-    return form | changes
+    return form
 
 
 def test_a_plan_that_accounts_hold_gets_a_new_version(account: Account, admin_client: Client) -> None:
@@ -198,6 +208,31 @@ def test_two_rates_of_a_plan_may_swap_their_metrics_and_none_may_share_one(
     first.refresh_from_db()
     second.refresh_from_db()
     assert (second.metric_id, first.metric_id) == metrics
+
+
+def test_two_rates_of_an_add_on_that_nobody_holds_may_swap_their_metrics_and_none_may_share_one(
+    account: Account, admin_client: Client
+) -> None:
+    free = AddOn.objects.create(key="extra", name="Extra", currency="USD", price=10)
+    metrics = [each.pk for each in Metric.objects.all()[:2]]
+    for pk in metrics:
+        Rate.objects.create(add_on=free, metric_id=pk, unit_price=1)
+    form = add_on_form(free)
+    first, second = (Rate.objects.get(pk=form[f"rates-{row}-id"]) for row in (0, 1))
+    held = first.metric_id, second.metric_id
+    shared = form | {"rates-1-metric": held[0]}
+    answer = admin_client.post(address(AddOn, "change", free.pk), shared)
+    assert "This metric has a rate above" in answer.content.decode()
+    swapped = form | {"rates-0-metric": held[1], "rates-1-metric": held[0], "rates-1-included": "5"}
+    answer = admin_client.post(address(AddOn, "change", free.pk), swapped)
+    assert answer.status_code == 302, errors(answer)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (second.metric_id, first.metric_id, second.included) == (*held, 5)
+    assert last_entry().action == "add_on.changed"
+    fewer = form | {"rates-0-metric": held[1], "rates-1-metric": held[0], "rates-1-DELETE": "on"}
+    assert admin_client.post(address(AddOn, "change", free.pk), fewer).status_code == 302
+    assert list(free.rates.all()) == [first]
 
 
 def test_an_add_on_that_accounts_hold_keeps_its_price(account: Account, admin_client: Client) -> None:

@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from usage import formats
 from usage.admin import registry
 from usage.admin.actions import ActionForm, confirmed
-from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ReadOnlyInline, ServiceAdmin, ServiceForm, actor_of
+from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ReadOnlyInline, ServiceAdmin, ServiceForm, actor_of, is_list
 from usage.admin.columns import chosen, filled, in_a_row, linked, list_link
 from usage.admin.people import TeammateInline, save_teammates
 from usage.clocks import clock_of, system_clock
@@ -189,13 +189,13 @@ class AccountAdmin(ServiceAdmin):
         return (*self.list_display[:2], *registry.ACCOUNT.columns, *self.list_display[2:])
 
     def get_queryset(self, request: HttpRequest) -> Any:
+        rows = super().get_queryset(request)
+        if not is_list(request):
+            return rows
         clock = AccountClock.objects.filter(account=OuterRef("pk")).order_by("-starts_at")
         workspaces = Prefetch("workspaces", Workspace.objects.order_by("name", "key"))
-        return (
-            super()
-            .get_queryset(request)
-            .prefetch_related(workspaces)
-            .annotate(clock_zone=Subquery(clock.values("zone")[:1]), **registry.ACCOUNT.annotations)
+        return rows.prefetch_related(workspaces).annotate(
+            clock_zone=Subquery(clock.values("zone")[:1]), **registry.ACCOUNT.annotations
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
