@@ -10,7 +10,6 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 
 from billing.admin.document_actions import credit, new_rendering, paid, reissue, resend, unpaid
 from billing.models import (
@@ -26,6 +25,7 @@ from usage import formats
 from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline, is_list
 from usage.admin.columns import (
     EMPTY,
+    anchor,
     chosen,
     filled,
     first_day,
@@ -48,7 +48,7 @@ def _pdf_address() -> str:
 
 
 def pdf_link(document_id: int, text: str) -> Any:
-    return format_html('<a href="{}">{}</a>', _pdf_address().format(document_id), text)
+    return anchor(_pdf_address().format(document_id), text)
 
 
 USED = first_day("usage_period", "usage from")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.templatetags.admin_list import result_list
 from django.contrib.auth.models import Permission
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 
@@ -16,8 +17,8 @@ from usage.admin.rows import table
 from usage.models import Account
 
 
-def drawn(made: dict[str, Any]) -> list[str]:
-    return ["".join(map(str, row)) for row in made["results"]]
+def drawn(made: dict[str, Any]) -> str:
+    return render_to_string("admin/change_list_results.html", made)
 
 
 @pytest.mark.parametrize("query", [{}, {"o": "-2.1"}, {"q": "a"}, {"_popup": "1"}])

@@ -31,6 +31,7 @@ from usage.admin.columns import row_address
 
 type Reading = Callable[[Any], Any]
 
+_BETWEEN_ROWS = "</tr>\n\n\n<tr>"
 _PLAIN, _NOWRAP = SafeString(""), SafeString(" nowrap")
 
 
@@ -80,8 +81,11 @@ def _rows(cl: Any) -> Iterator[Any]:
     links = cl.list_display_links or ()
     columns = [_column(cl.model_admin, cl.model, name, is_linked=name in links) for name in cl.list_display]
     forms = cl.formset.forms if cl.formset else [None] * len(cl.result_list)
-    for form, row in _drawn(columns, cl.result_list, forms, _page_of_row(cl.opts, cl.preserved_filters)):
-        yield ResultList(form, [row])
+    drawn = _drawn(columns, cl.result_list, forms, _page_of_row(cl.opts, cl.preserved_filters))
+    if cl.formset:
+        yield from (ResultList(form, [row]) for form, row in drawn)
+    elif cl.result_list:  # in one, for the template has nothing to say between rows without forms
+        yield ResultList(None, [SafeString(_BETWEEN_ROWS.join(row for _, row in drawn))])
 
 
 def _drawn(
