@@ -36,10 +36,9 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
 class RatesFormSet(OneEmptyForm):
     """A metric has one rate. All rates are stored together, by a service."""
 
-    # What Django's history would name.
-    new_objects: tuple[Rate, ...] = ()
-    changed_objects: tuple[Rate, ...] = ()
-    deleted_objects: tuple[Rate, ...] = ()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.new_objects, self.changed_objects, self.deleted_objects = [], [], []  # Django's history asks for them
 
     def typed_rates(self) -> list[Rate]:
         """The rates that there shall be."""
