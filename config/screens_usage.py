@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.views.decorators.http import require_GET
 
 from alerts.selectors_rules import rule_rows
@@ -106,10 +107,11 @@ def page_meta(reading: Reading) -> dict[str, Any]:
 
 
 def _context(request: HttpRequest, reading: Reading) -> dict[str, Any]:
-    workspace, frame = reading.workspace, reading.frame
-    address = reverse("usage", args=[workspace.key])
-    return shell_context(request, workspace, "usage") | {
-        "crumbs": [("Settings", None), ("Subscription", None), ("Billing", reverse("billing", args=[workspace.key]))],
+    frame = reading.frame
+    shell = shell_context(request, reading.workspace, "usage")
+    address = shell["urls"]["usage"]
+    return shell | {
+        "crumbs": [("Settings", None), ("Subscription", None), ("Billing", shell["urls"]["billing"])],
         "page_meta": page_meta(reading),
         "groups": _groups(reading),
         "estimate": _estimate(reading),
@@ -161,7 +163,13 @@ def _group(reading: Reading, title: str, rows: Sequence[PeriodTerms]) -> Group:
 def _drawer_url(reading: Reading, metric: Metric) -> str:
     if not reading.is_running or not (metric.supports_alerts or metric.supports_limit):
         return ""
-    return reverse("usage_drawer", args=[reading.workspace.key, metric.key])
+    return _drawer_address(reading.workspace.key, metric.key, get_script_prefix())
+
+
+@lru_cache(maxsize=4096)  # a page leads to a dozen
+def _drawer_address(workspace_key: str, metric_key: str, prefix: str) -> str:
+    """For a server that stands below `prefix`."""
+    return reverse("usage_drawer", args=[workspace_key, metric_key])
 
 
 def _group_sub(reading: Reading, rows: Sequence[PeriodTerms]) -> str:

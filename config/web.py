@@ -3,8 +3,10 @@
 Imports nothing of ours, so every app may use it.
 """
 
+import gzip
 import json
 import logging
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,9 +16,11 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
+from django.middleware.gzip import GZipMiddleware, re_accepts_gzip
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import resolve
+from django.utils.cache import patch_vary_headers
 from django_htmx.http import trigger_client_event
 
 log = logging.getLogger(__name__)
@@ -140,6 +144,30 @@ class DatabaseTroubleMiddleware:
         if request.path.startswith(("/api/", "/ofrep/")):
             return problem(status=503, code="database_unavailable", title="Try again in a moment", headers=headers)
         return HttpResponse(render_to_string("503.html"), status=503, headers=headers)
+
+
+class QuickGZipMiddleware(GZipMiddleware):
+    """Pages at zlib's level 3: half the time of Django's level 6 for a fifth more bytes."""
+
+    LEVEL = 3
+    SHORT = 200  # bytes, as Django: nothing is won below
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        is_plain = not (response.has_header("Content-Encoding") or response.has_header("ETag"))
+        if not isinstance(response, HttpResponse) or not is_plain or len(response.content) < self.SHORT:
+            return super().process_response(request, response)
+        patch_vary_headers(response, ("Accept-Encoding",))
+        if not re_accepts_gzip.search(request.META.get("HTTP_ACCEPT_ENCODING", "")):
+            return response
+        packed = gzip.compress(response.content, compresslevel=self.LEVEL, mtime=0)
+        # A file name of any length in the header, as Django: nobody may guess a page's secrets by its size (BREACH).
+        name = b"a" * secrets.randbelow(self.max_random_bytes) + b"\0"
+        packed = packed[:3] + bytes([gzip.FNAME]) + packed[4:10] + name + packed[10:]
+        if len(packed) < len(response.content):
+            response.content = packed
+            response.headers["Content-Length"] = str(len(packed))
+            response.headers["Content-Encoding"] = "gzip"
+        return response
 
 
 class ApiLaneMiddleware:

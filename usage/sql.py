@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
+from select import POLLIN, POLLOUT, poll
 from typing import Any, Final, overload
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ConnStatus, ExecStatus, Format
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 
 from usage import wire
 
@@ -105,19 +106,23 @@ def _answers(*reads: Read[Any]) -> list[Any]:
     link: Any = connections[DEFAULT_DB_ALIAS]
     link.ensure_connection()
     raw = _raw(link)
+    statements = [statement for read in reads for statement in read.statements]
     with link.wrap_database_errors:
-        cursors = []
-        with raw.pipeline():
-            for read in reads:
-                for query, parameters in read.statements:
-                    if link.queries_logged:
-                        link.queries_log.append({"sql": query, "time": ""})
-                    cursor = psycopg.Cursor(raw)
-                    cursor.execute(query, parameters, binary=True, prepare=True)
-                    cursors.append(cursor)
-        found = iter([cursor.fetchall() for cursor in cursors])
+        if link.queries_logged:
+            link.queries_log.extend({"sql": query, "time": ""} for query, _ in statements)
+        found = iter(_fetched(raw, statements) if raw.autocommit else _fetched_in_transaction(raw, statements))
     link.health_check_done = True
     return [read.make(*(next(found) for _ in read.statements)) for read in reads]
+
+
+def _fetched_in_transaction(raw: psycopg.Connection[Any], statements: Sequence[tuple[str, Parameters]]) -> list[Any]:
+    cursors = []
+    with raw.pipeline():
+        for query, parameters in statements:
+            cursor = psycopg.Cursor(raw)
+            cursor.execute(query, parameters, binary=True, prepare=True)
+            cursors.append(cursor)
+    return [cursor.fetchall() for cursor in cursors]
 
 
 def _run(query: str, parameters: Parameters, *, is_prepared: bool) -> list[Any]:
@@ -132,25 +137,93 @@ def _run(query: str, parameters: Parameters, *, is_prepared: bool) -> list[Any]:
         return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
-def _executed(raw: psycopg.Connection[Any], query: str, parameters: Parameters) -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A statement with its parameters as they are sent."""
+
+    kind: _Kind
+    text: bytes
+    sent: Any
+    transformer: Any
+
+    def name(self, raw: psycopg.Connection[Any]) -> bytes:
+        return _ready[raw].get(self.kind) or _prepare(raw, self.kind, self.text)
+
+    def rows(self, result: PGresult) -> list[Any]:
+        if not result.nfields:
+            return []
+        self.transformer.set_pgresult(result)
+        rows: list[Any] = self.transformer.load_rows(0, result.ntuples, tuple)
+        return rows
+
+
+def _call(raw: psycopg.Connection[Any], query: str, parameters: Parameters) -> _Call:
     text, names = _numbered(query)
     values = [parameters[name] for name in names] if isinstance(parameters, Mapping) else parameters
     transformer = Transformer.from_context(raw)
-    sent: Any = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+    sent = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
     # Of one text there is a statement for each choice of types: psycopg sends numbers as small as they are.
-    kind = (query, transformer.types)
+    return _Call((query, transformer.types), text, sent, transformer)
+
+
+def _executed(raw: psycopg.Connection[Any], query: str, parameters: Parameters) -> list[Any]:
+    call = _call(raw, query, parameters)
+
+    def execute() -> PGresult:
+        name = call.name(raw)
+        return _checked(raw, raw.pgconn.exec_prepared(name, call.sent, call.transformer.formats, Format.BINARY))
+
+    return call.rows(_known(raw, execute))
+
+
+def _fetched(raw: psycopg.Connection[Any], statements: Sequence[tuple[str, Parameters]]) -> list[Any]:
+    """The rows of each statement, all sent before the first answer is awaited."""
+    calls = [_call(raw, query, parameters) for query, parameters in statements]
+
+    def fetch() -> list[PGresult]:
+        # After a failure the server skips the rest: the first that is no answer is the one that failed.
+        return [_checked(raw, result) for result in _trip(raw.pgconn, [(call.name(raw), call) for call in calls])]
+
+    return [call.rows(result) for call, result in zip(calls, _known(raw, fetch), strict=True)]
+
+
+def _trip(link: PGconn, calls: Sequence[tuple[bytes, _Call]]) -> list[PGresult]:
+    """A result for each call, whatever it says. Raises OperationalError when the connection is lost."""
+    link.enter_pipeline_mode()
     try:
-        name = _ready[raw].get(kind) or _prepare(raw, kind, text)
-        result = _checked(raw, raw.pgconn.exec_prepared(name, sent, transformer.formats, Format.BINARY))
+        for name, call in calls:
+            link.send_query_prepared(name, call.sent, call.transformer.formats, result_format=Format.BINARY)
+        link.pipeline_sync()
+        results = []
+        for _ in calls:
+            results.append(_awaited(link))
+            _awaited(link)  # None: the end of this one
+        _awaited(link)  # the mark that `pipeline_sync` has set
+        link.exit_pipeline_mode()
+    except BaseException:
+        link.finish()  # whoever comes next must not be given our answers
+        raise
+    return results
+
+
+def _awaited(link: PGconn) -> Any:
+    """The next result. libpq would wait for it too, but let no other thread run meanwhile."""
+    while link.is_busy():
+        is_unsent = link.flush()
+        answer = poll()
+        answer.register(link.socket, POLLIN | POLLOUT if is_unsent else POLLIN)
+        answer.poll()
+        link.consume_input()
+    return link.get_result()
+
+
+def _known[Answer](raw: psycopg.Connection[Any], run: Callable[[], Answer]) -> Answer:
+    """After a rollback psycopg has the server forget all statements. Nothing was done yet: they are prepared anew."""
+    try:
+        return run()
     except psycopg.errors.InvalidSqlStatementName:
-        # After a rollback psycopg has the server forget all statements. Nothing was done yet.
         _ready[raw].clear()
-        name = _prepare(raw, kind, text)
-        result = _checked(raw, raw.pgconn.exec_prepared(name, sent, transformer.formats, Format.BINARY))
-    if not result.nfields:
-        return []
-    transformer.set_pgresult(result)
-    return transformer.load_rows(0, result.ntuples, tuple)
+        return run()
 
 
 def _prepare(raw: psycopg.Connection[Any], kind: _Kind, text: bytes) -> bytes:

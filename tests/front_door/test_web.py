@@ -1,5 +1,6 @@
 """What every answer carries, and what people hear when the database is away."""
 
+import gzip
 import json
 import logging
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.test import Client, RequestFactory
 
 from config.log import JsonFormatter, RequestIdMiddleware, request_id
-from config.web import DatabaseTroubleMiddleware, is_fragment_request, saved
+from config.web import DatabaseTroubleMiddleware, QuickGZipMiddleware, is_fragment_request, saved
 
 
 @pytest.mark.django_db
@@ -31,6 +32,27 @@ def test_every_answer_has_an_id_and_a_harmless_given_one_is_kept(client: Client)
     assert given.headers["X-Request-ID"] == "order-17.a"
     foul = client.get("/admin/login/", headers={"X-Request-ID": "a b<script>"})
     assert "<" not in foul.headers["X-Request-ID"]
+
+
+def packed(text: bytes, accepted: str) -> HttpResponse:
+    answer = QuickGZipMiddleware(lambda _: HttpResponse(text))(
+        RequestFactory().get("/", headers={"Accept-Encoding": accepted})
+    )
+    assert isinstance(answer, HttpResponse)
+    return answer
+
+
+def test_answers_are_packed_for_who_takes_it_and_their_size_tells_nothing_exact() -> None:
+    text = b"<p>the same</p>" * 500
+    plain = packed(text, "br")
+    assert (plain.content, plain.headers["Vary"]) == (text, "Accept-Encoding")
+    assert packed(b"short", "gzip").content == b"short"
+    answers = [packed(text, "br, gzip") for _ in range(20)]
+    for answer in answers:
+        assert gzip.decompress(answer.content) == text
+        assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == ("gzip", "Accept-Encoding")
+        assert answer.headers["Content-Length"] == str(len(answer.content))
+    assert len({len(answer.content) for answer in answers}) > 1
 
 
 def test_log_lines_of_a_request_carry_its_id() -> None:

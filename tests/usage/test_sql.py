@@ -95,15 +95,54 @@ def test_a_lost_connection_is_said_to_be_one() -> None:
     assert prepared("SELECT 1", []) == [(1,)]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_reads_of_one_trip_are_answered_in_their_order_each_with_all_its_statements() -> None:
     sums = Read([("SELECT 1", {}), ("SELECT generate_series(1, 3)", {})], lambda one, many: (one, len(many)))
-    assert together(number(7), sums, number(9)) == (7, ([(1,)], 3), 9)
+    expected = (7, ([(1,)], 3), 9)
+    assert together(number(7), sums, number(9)) == expected
+    with transaction.atomic():
+        assert together(number(7), sums, number(9)) == expected
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_read_that_fails_fails_the_trip_and_the_connection_goes_on() -> None:
     with pytest.raises(DataError), transaction.atomic():
         together(number(7), halved(0))
+    with pytest.raises(DataError):
+        together(number(7), halved(0), number(8))
     assert together(number(7), halved(2)) == (7, Decimal("0.5"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trip_larger_than_what_the_connection_buffers_arrives() -> None:
+    def echo(letter: str) -> Read[str]:
+        return Read([("SELECT %(text)s::text", {"text": letter * 5_000_000})], lambda rows: rows[0][0])
+
+    assert [answer[0] + answer[-1] for answer in together(echo("a"), echo("b"))] == ["aa", "bb"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trip_finds_its_statements_forgotten_by_the_server_and_prepares_them_anew() -> None:
+    for _ in range(2):
+        assert together(number(7), number(100_000)) == (7, 100_000)
+        with transaction.atomic():
+            together(number(7), number(100_000))
+            transaction.set_rollback(True)
+    prepared("DEALLOCATE ALL", [])
+    assert together(number(7), number(100_000)) == (7, 100_000)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trip_on_a_lost_connection_says_so_and_the_next_connection_answers() -> None:
+    ((process,),) = prepared("SELECT pg_backend_pid()", [])
+    together(number(7), number(8))
+    with ThreadPoolExecutor(1) as other:
+        other.submit(prepared, "SELECT pg_terminate_backend(%s, 5000)", [process]).result()
+        other.submit(connections.close_all).result()
+    with pytest.raises(OperationalError):
+        together(number(7), number(8))
+    connection.close()
+    assert together(number(7), number(8)) == (7, 8)
 
 
 def test_who_counts_statements_counts_each_of_a_trip(django_assert_num_queries: partial[None]) -> None:
