@@ -86,4 +86,7 @@ def _attributes(widget: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     """Escaped, unless it is HTML already."""
-    return str(value.__html__()) if hasattr(value, "__html__") else escape(str(value))
+    if hasattr(value, "__html__"):
+        return str(value.__html__())
+    text = str(value)
+    return text if text.isalnum() else escape(text)  # names of attributes and most values have nothing to escape

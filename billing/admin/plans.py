@@ -11,12 +11,12 @@ from django.http import HttpRequest
 from billing.models import AddOn, Plan, Rate
 from billing.models.plans import PriceModel
 from billing.services.plans import is_add_on_held, is_held, save_add_on_rates, save_plan
-from usage.admin.base import DECIMALS, HeadroomAdmin, OneEmptyForm, ReadOnlyAdmin, TabularInline, actor_of
+from usage.admin.base import DECIMALS, Choices, HeadroomAdmin, OneEmptyForm, ReadOnlyAdmin, TabularInline, actor_of
 from usage.admin.columns import EMPTY, Column, linked, list_link, money, quantity, structure
 from usage.formats import unit_price
 
 PRICE = money("price", exact=True)
-OFFERED_MODELS = [PriceModel.PER_UNIT, PriceModel.GRADUATED]  # spec 5.11
+OFFERED = Choices((each.value, each.label) for each in (PriceModel.PER_UNIT, PriceModel.GRADUATED))  # spec 5.11
 
 
 class RateForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -27,10 +27,10 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        field: Any = self.fields.get("model")
         held = self.instance.model
-        offered = [(model.value, model.label) for model in PriceModel if model in OFFERED_MODELS or model == held]
-        if "model" in self.fields:
-            self.fields["model"].choices = offered  # type: ignore[attr-defined]
+        if field is not None and held not in dict(OFFERED):
+            field.choices = [each for each in PriceModel.choices if each in OFFERED or each[0] == held]
 
 
 class RatesFormSet(OneEmptyForm):
@@ -70,12 +70,15 @@ class RateInline(TabularInline):
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset: Any = super().get_formset(request, obj, **kwargs)
-        field = formset.form.base_fields.get("metric")
+        fields = formset.form.base_fields
+        if "model" in fields:
+            fields["model"].choices = OFFERED
+        field = fields.get("metric")
         if field is not None:
             field.widget = field.widget.widget  # links to edit the metric itself would only distract from its price
             asked: Any = request
             if not hasattr(asked, "metric_choices"):  # read once for all rows; Django makes this class three times
-                asked.metric_choices = list(field.choices)
+                asked.metric_choices = Choices(field.choices)
             field.choices = asked.metric_choices
         return formset
 

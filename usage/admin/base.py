@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -15,6 +16,7 @@ from django.db import models, transaction
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.choices import BaseChoiceIterator
 from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -87,6 +89,19 @@ class ShortDecimalField(forms.DecimalField):
 
     def prepare_value(self, value: Any) -> Any:
         return format(value.normalize(), "f") if isinstance(value, Decimal) and value.is_finite() else value
+
+
+class Choices(BaseChoiceIterator):
+    """Choices as a field shows them: Django walks through a list of them with each copy of the field."""
+
+    def __init__(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        self.pairs = tuple(pairs)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return iter(self.pairs)
+
+    def __deepcopy__(self, memo: Any) -> Choices:
+        return self
 
 
 DECIMALS: Final[dict[Any, Any]] = {models.DecimalField: {"form_class": ShortDecimalField}}

@@ -41,7 +41,7 @@ def _field(field: Any, *, is_alone: bool) -> SafeString:
     """`is_alone`: on its line."""
     is_fieldset = getattr(field, "is_fieldset", False)
     label = field.label_tag()
-    errors = "" if field.is_readonly else field.errors()
+    errors = _errors(field)
     css = " errors" if errors else ""
     if not is_alone:
         css += " fieldBox"
@@ -59,6 +59,11 @@ def _field(field: Any, *, is_alone: bool) -> SafeString:
         return drawn
     about = format_html(' aria-describedby="{}_helptext"', field.field.id_for_label) if field.field.help_text else ""
     return format_html("<fieldset{}>{}{}</fieldset>", about, label, drawn)
+
+
+def _errors(field: Any) -> Any:
+    """None before anything was typed."""
+    return field.errors() if not field.is_readonly and field.field.form.is_bound else ""
 
 
 def _help(field: Any) -> SafeString:
@@ -107,7 +112,7 @@ def _cells(form: Any) -> Iterator[SafeString]:
         if field.is_readonly:
             yield format_html('<td class="{}"><p>{}</p></td>', css, field.contents())
         else:
-            yield format_html('<td class="{}">{}{}</td>', css, field.errors(), field.field)
+            yield format_html('<td class="{}">{}{}</td>', css, _errors(field), field.field)
 
 
 def _name_of(field: Any) -> str:

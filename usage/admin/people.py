@@ -14,6 +14,7 @@ from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest
 
 from usage.admin.base import (
+    Choices,
     HeadroomAdmin,
     OneEmptyForm,
     PlainForm,
@@ -161,7 +162,7 @@ class GrantingAdmin(HeadroomAdmin):
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
         if db_field.related_model is Permission:
-            field.choices = _permissions()
+            field.choices = Choices(_permissions())
         return field
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
