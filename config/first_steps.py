@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, Q
+from django.db.models import Exists, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -19,8 +19,9 @@ from alerts.models import Delivery, UsageAlert
 from billing.models import BillingContact, PeriodTerms, Plan, Subscription
 from usage import formats
 from usage.clocks import system_clock
-from usage.models import Account, ApiKey, Metric, Teammate, UsageTotal, User, Workspace
+from usage.models import Account, AccountClock, ApiKey, Metric, Teammate, UsageTotal, User, Workspace
 from usage.rounding import shown_quantity
+from usage.written import Written
 
 SHOWN: Final = 5
 MAILED: Final = (
@@ -43,8 +44,9 @@ def first_steps(request: HttpRequest) -> HttpResponse:
     """The page; its list of what has arrived fetches itself again while the page is open."""
     if not request.user.has_perm("usage.change_account") or not isinstance(request.user, User):
         raise PermissionDenied
-    account = _account(request.GET.get("account", ""))
-    workspace = Workspace.objects.filter(account=account).order_by("pk").first() if account else None
+    newest = _newest_accounts()
+    account = _account(request.GET.get("account", ""), newest)
+    workspace = next(iter(_first_workspace(account=account.pk)), None) if account else None
     metric = _metric(account)
     arrived = _arrived(account)
     steps = _steps(account, workspace, metric, request.user, has_usage=bool(arrived))
@@ -52,7 +54,7 @@ def first_steps(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "First steps",
         "account": account,
-        "accounts": Account.objects.order_by("-pk")[:SHOWN],
+        "accounts": newest,
         "steps": steps,
         "next_step": next((step for step in steps if not step.is_done), None),
         "done": sum(step.is_done for step in steps),
@@ -64,18 +66,16 @@ def first_steps(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/first_steps.html", context)
 
 
-def _account(key: str) -> Account | None:
+def _account(key: str, newest: list[Account]) -> Account | None:
     """The named account, else the newest."""
-    accounts = Account.objects.order_by("-pk")
-    chosen = accounts.filter(key=key).first() if key and "\x00" not in key else None
-    return chosen or accounts.first()
+    chosen = Account.objects.filter(key=key).first() if key and "\x00" not in key else None
+    return chosen or next(iter(newest), None)
 
 
 def _metric(account: Account | None) -> Metric | None:
     """What is counted by the mere arrival of an event, best one that the account has a card for."""
-    simple = Metric.objects.filter(is_active=True, kind=Metric.Kind.COUNT).order_by("-supports_limit", "position")
-    terms = PeriodTerms.objects.filter(account=account, is_active=True)
-    return simple.filter(pk__in=terms.values("metric")).first() or simple.first()
+    of_account = _metric_with_a_card(account=account.pk) if account else []
+    return next(iter(of_account or _simple_metric()), None)
 
 
 def _steps(
@@ -86,8 +86,8 @@ def _steps(
 
     at = {"account": account.pk, "first_steps": account.key} if account else {}
     place = {"workspace": workspace.pk, "user": user.pk, "first_steps": account.key} if workspace and account else {}
-    contacts = BillingContact.objects.filter(account=account)
-    recipients = ", ".join(contacts.order_by("pk").values_list("email", flat=True)[:SHOWN])
+    contacts = _first_contacts(account=account.pk) if account else []
+    recipients = ", ".join(contact.email for contact in contacts)
     has = _what_exists(account, workspace, user)
     usage_page = reverse("usage", args=[workspace.key]) + f"#{metric.key}" if workspace and metric else ""
     return [
@@ -159,23 +159,14 @@ def _steps(
 
 
 def _what_exists(account: Account | None, workspace: Workspace | None, user: User) -> dict[str, bool]:
-    """Which steps are done, in one statement."""
-    flags = Q(can_manage_alerts=True) | Q(can_manage_limits=True)
-    keys = ApiKey.objects.filter(Q(account=account) | Q(account=None), scopes__contains=["ingest"], revoked_at=None)
-    wanted = {
-        "metric": Metric.objects.filter(is_active=True),
-        "plan": Plan.objects.filter(is_offered=True, rates__isnull=False),
-        "subscription": Subscription.objects.filter(account=account),
-        "contact": BillingContact.objects.filter(account=account),
-        "teammate": Teammate.objects.filter(flags, workspace__account=account),
-        "membership": Teammate.objects.filter(workspace=workspace, user=user),
-        "key": keys.exclude(expires_at__lte=system_clock()),
-        "alert": UsageAlert.objects.filter(account=account),
-        "delivery": Delivery.objects.filter(account=account),
-    }
-    questions: dict[str, Any] = {name: Exists(rows) for name, rows in wanted.items()}
-    found: Any = User.objects.filter(pk=user.pk).values(**questions).get()
-    return dict(found)
+    """Which steps are done, in one statement. No row has the key 0."""
+    (found,) = _done(
+        account=account.pk if account else 0,
+        workspace=workspace.pk if workspace else 0,
+        user=user.pk,
+        now=system_clock(),
+    )
+    return dict(vars(found))
 
 
 def _usage_links(address: str, is_member: bool) -> tuple[tuple[str, str], ...]:
@@ -187,19 +178,16 @@ def _arrived(account: Account | None) -> list[dict[str, str]]:
     """The totals of the account that moved last."""
     if account is None:
         return []
-    zone = account.clocks.latest("starts_at").zone
-    rows = (
-        UsageTotal.objects.filter(account=account).select_related("workspace", "metric").order_by("-last_received_at")
-    )
+    (clock,) = _last_clock(account=account.pk)
     found = []
-    for row in rows[:SHOWN]:
+    for row in _last_totals(account=account.pk):
         shown = shown_quantity(row.quantity, unit_size=row.metric.unit_size)
         found.append(
             {
                 "metric": row.metric.name,
                 "workspace": row.workspace.name,
                 "quantity": f"{formats.number(shown)} {row.metric.unit_of(shown)}",
-                "at": formats.local_second(row.last_received_at, zone),
+                "at": formats.local_second(row.last_received_at, clock.zone),
             }
         )
     return found
@@ -219,3 +207,49 @@ def _command(workspace: Workspace, metric: Metric) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value).replace("'", "\\u0027")
+
+
+# --- What the page asks, each put into SQL once -----------------------------------------------------------------------
+
+
+def _simple_metrics() -> QuerySet[Metric]:
+    rows = Metric.objects.filter(is_active=True, kind=Metric.Kind.COUNT)
+    return rows.order_by("-supports_limit", "position")
+
+
+def _with_a_card(account: Any) -> QuerySet[Metric]:
+    terms = PeriodTerms.objects.filter(account=account, is_active=True)
+    return _simple_metrics().filter(pk__in=terms.values("metric"))
+
+
+def _totals(account: Any) -> QuerySet[UsageTotal]:
+    rows = UsageTotal.objects.filter(account=account).select_related("workspace", "metric")
+    return rows.order_by("-last_received_at")
+
+
+def _user_with_steps(account: Any, workspace: Any, user: Any, now: Any) -> QuerySet[Any]:
+    flags = Q(can_manage_alerts=True) | Q(can_manage_limits=True)
+    keys = ApiKey.objects.filter(Q(account=account) | Q(account=None), scopes__contains=["ingest"], revoked_at=None)
+    wanted = {
+        "metric": Metric.objects.filter(is_active=True),
+        "plan": Plan.objects.filter(is_offered=True, rates__isnull=False),
+        "subscription": Subscription.objects.filter(account=account),
+        "contact": BillingContact.objects.filter(account=account),
+        "teammate": Teammate.objects.filter(flags, workspace__account=account),
+        "membership": Teammate.objects.filter(workspace=workspace, user=user),
+        "key": keys.exclude(expires_at__lte=now),
+        "alert": UsageAlert.objects.filter(account=account),
+        "delivery": Delivery.objects.filter(account=account),
+    }
+    questions: dict[str, Any] = {name: Exists(rows) for name, rows in wanted.items()}
+    return User.objects.filter(pk=user).only("pk").annotate(**questions)
+
+
+_newest_accounts = Written(lambda: Account.objects.order_by("-pk")[:SHOWN])
+_first_workspace = Written(lambda account: Workspace.objects.filter(account=account).order_by("pk")[:1])
+_simple_metric = Written(lambda: _simple_metrics()[:1])
+_metric_with_a_card = Written(lambda account: _with_a_card(account)[:1])
+_first_contacts = Written(lambda account: BillingContact.objects.filter(account=account).order_by("pk")[:SHOWN])
+_last_clock = Written(lambda account: AccountClock.objects.filter(account=account).order_by("-starts_at")[:1])
+_last_totals = Written(lambda account: _totals(account)[:SHOWN])
+_done = Written(_user_with_steps)
