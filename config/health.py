@@ -10,19 +10,20 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Subquery
+from django.db.models import QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from django_q.models import Failure, OrmQ
+from django_q.models import OrmQ
 
-from alerts.models import Delivery
-from billing.models import BillingContact, RenderingTrouble
+from billing.models import BillingContact
 from billing.selectors.due import due_periods
 from usage.clocks import system_clock
 from usage.formats import number
 from usage.models import Account, Heartbeat, JobRun
+from usage.sql import prepared
+from usage.written import Written
 
 GOOD, ODD, BAD, PLAIN = "good", "odd", "bad", "plain"
 
@@ -86,9 +87,10 @@ def _is_alive(beat: Heartbeat, now: datetime) -> bool:
 
 def findings(*, now: datetime) -> list[tuple[str, list[Finding]]]:
     """What the health page says at `now`, in groups. The number of queries does not depend on how much there is."""
-    runs = _last_runs("refresh", "recalculate-limits", "close-due-periods", "check-invariants")
+    runs = {run.name: run for run in _last_runs()}
+    counts = _counted(now)
     return [
-        ("Jobs", [_heartbeat(now), _queue(now), _failed_jobs(now)]),
+        ("Jobs", [_heartbeat(now), _queue(now, counts), _failed_jobs(counts)]),
         (
             "Sweeps",
             [
@@ -97,15 +99,15 @@ def findings(*, now: datetime) -> list[tuple[str, list[Finding]]]:
                 _sweep("Last closing sweep", "close-due-periods", runs, every=timedelta(minutes=5), now=now),
             ],
         ),
-        ("Messages", [_deliveries(now), _contacts()]),
-        ("Invoices", [_due(now), _renderings()]),
+        ("Messages", [_deliveries(counts), _contacts()]),
+        ("Invoices", [_due(now), _renderings(counts)]),
         ("Facts", [_invariants(runs)]),
         ("Installation", list(_installation())),
     ]
 
 
 def _heartbeat(now: datetime) -> Finding:
-    beats = list(Heartbeat.objects.order_by("-beat_at")[:SHOWN])
+    beats = _last_beats()
     alive = [beat for beat in beats if _is_alive(beat, now)]
     links = (("Heartbeats", reverse("admin:usage_heartbeat_changelist")),)
     if alive:
@@ -118,10 +120,9 @@ def _heartbeat(now: datetime) -> Finding:
     return Finding("Workers", "silent", BAD, f"The last sign of life was {ago(beats[0].beat_at, now)}.", links)
 
 
-def _queue(now: datetime) -> Finding:
-    rows = OrmQ.objects.order_by()[: LONG_QUEUE + 1]
-    depth = rows.count()
-    overdue = OrmQ.objects.filter(lock__lt=now - timedelta(minutes=5)).order_by("lock").first()
+def _queue(now: datetime, counts: Mapping[str, int]) -> Finding:
+    depth = counts["queue"]
+    overdue = next(iter(_overdue(before=now - timedelta(minutes=5))), None)
     links = (("Queue", reverse("admin:django_q_ormq_changelist")),)
     shown = f"more than {number(LONG_QUEUE)}" if depth > LONG_QUEUE else number(depth)
     if overdue is not None and overdue.lock is not None:
@@ -129,17 +130,10 @@ def _queue(now: datetime) -> Finding:
     return Finding("Queue", f"{shown} jobs", ODD if depth > LONG_QUEUE else GOOD, links=links)
 
 
-def _failed_jobs(now: datetime) -> Finding:
-    failed = Failure.objects.filter(stopped__gt=now - timedelta(days=1)).count()
+def _failed_jobs(counts: Mapping[str, int]) -> Finding:
+    failed = counts["failures"]
     links = (("Failed jobs", reverse("admin:django_q_failure_changelist")),)
     return Finding("Failed jobs, last 24 hours", number(failed), ODD if failed else GOOD, links=links)
-
-
-def _last_runs(*names: str) -> dict[str, JobRun]:
-    """The last finished run of each of these jobs that ever finished."""
-    finished = JobRun.objects.filter(finished_at__isnull=False).order_by("-finished_at").values("pk")
-    last: list[Any] = [Subquery(finished.filter(name=name)[:1]) for name in names]
-    return {run.name: run for run in JobRun.objects.filter(pk__in=last)}
 
 
 def _sweep(label: str, name: str, runs: Mapping[str, JobRun], *, every: timedelta, now: datetime) -> Finding:
@@ -152,11 +146,8 @@ def _sweep(label: str, name: str, runs: Mapping[str, JobRun], *, every: timedelt
     return Finding(label, ago(last.finished_at, now), BAD if is_late else GOOD, detail, links)
 
 
-def _deliveries(now: datetime) -> Finding:
-    failed = Delivery.objects.filter(state=Delivery.State.FAILED).order_by()[: LONG_QUEUE + 1].count()
-    waiting = Delivery.objects.filter(state=Delivery.State.WAITING).order_by()
-    late = waiting.filter(next_attempt_at__lt=now - timedelta(minutes=10))[: LONG_QUEUE + 1].count()
-    trying = waiting.filter(attempts__gt=0)[: LONG_QUEUE + 1].count()
+def _deliveries(counts: Mapping[str, int]) -> Finding:
+    failed, late, trying = counts["failed"], counts["late"], counts["trying"]
     page = reverse("admin:alerts_delivery_changelist")
     said = f"{number(trying)} are tried again later" + (f", {number(late)} wait for workers" if late else "")
     links = (("Failed", f"{page}?state__exact=failed"), ("Waiting", f"{page}?state__exact=waiting"))
@@ -164,12 +155,7 @@ def _deliveries(now: datetime) -> Finding:
 
 
 def _contacts() -> Finding:
-    without = (
-        Account.objects.filter(is_sandbox=False, ended_at=None)
-        .exclude(pk__in=BillingContact.objects.values("account"))
-        .order_by("name", "key")
-    )
-    found = list(without[: SHOWN + 1])
+    found = _without_contacts()
     if not found:
         return Finding("Accounts without billing contacts", "0")
     shown = f"more than {SHOWN}" if len(found) > SHOWN else str(len(found))
@@ -185,8 +171,8 @@ def _due(now: datetime) -> Finding:
     return Finding("Accounts with a billing period that waits", number(len(waiting)), ODD if waiting else GOOD, detail)
 
 
-def _renderings() -> Finding:
-    troubles = RenderingTrouble.objects.count()
+def _renderings(counts: Mapping[str, int]) -> Finding:
+    troubles = counts["troubles"]
     links = (("Rendering troubles", reverse("admin:billing_renderingtrouble_changelist")),)
     return Finding("Invoices whose PDF could not be made", number(troubles), BAD if troubles else GOOD, links=links)
 
@@ -226,6 +212,51 @@ def _installation() -> Iterator[Finding]:
         yield Finding("DEBUG", "on", BAD, "Error pages show the insides of the installation to everybody.")
     if not settings.LIVE_EVALUATION:
         yield Finding("Live evaluation", "off", PLAIN, "Alerts and limits are told by the sweeps alone.")
+
+
+# --- What the page asks, each put into SQL once -----------------------------------------------------------------------
+
+
+def _counted(now: datetime) -> dict[str, int]:
+    """How much there is of what may grow, in one statement; of what may be very much no more than LONG_QUEUE + 1."""
+    times = {"a_day_ago": now - timedelta(days=1), "ten_minutes_ago": now - timedelta(minutes=10)}
+    (row,) = prepared(_COUNTS, times)
+    return dict(zip(("queue", "failures", "failed", "late", "trying", "troubles"), row, strict=True))
+
+
+_COUNTS: Final = f"""
+SELECT
+    (SELECT count(*) FROM (SELECT FROM django_q_ormq LIMIT {LONG_QUEUE + 1}) found),
+    (SELECT count(*) FROM django_q_task WHERE NOT success AND stopped > %(a_day_ago)s),
+    (SELECT count(*) FROM (SELECT FROM alerts_delivery WHERE state = 'failed' LIMIT {LONG_QUEUE + 1}) found),
+    (SELECT count(*) FROM (
+        SELECT FROM alerts_delivery
+        WHERE state = 'waiting' AND next_attempt_at < %(ten_minutes_ago)s LIMIT {LONG_QUEUE + 1}
+    ) found),
+    (SELECT count(*) FROM (
+        SELECT FROM alerts_delivery WHERE state = 'waiting' AND attempts > 0 LIMIT {LONG_QUEUE + 1}
+    ) found),
+    (SELECT count(*) FROM billing_renderingtrouble)
+"""  # noqa: S608 - a constant of this module
+
+
+def _runs() -> QuerySet[JobRun]:
+    """The last finished run of each job that the page shows."""
+    finished = JobRun.objects.filter(finished_at__isnull=False).order_by("-finished_at").values("pk")
+    names = ("refresh", "recalculate-limits", "close-due-periods", "check-invariants")
+    last: list[Any] = [Subquery(finished.filter(name=name)[:1]) for name in names]
+    return JobRun.objects.filter(pk__in=last)
+
+
+def _without() -> QuerySet[Account]:
+    told = BillingContact.objects.values("account")
+    return Account.objects.filter(is_sandbox=False, ended_at=None).exclude(pk__in=told).order_by("name", "key")
+
+
+_last_runs = Written(_runs)
+_last_beats = Written(lambda: Heartbeat.objects.order_by("-beat_at")[:SHOWN])
+_overdue = Written(lambda before: OrmQ.objects.filter(lock__lt=before).order_by("lock")[:1])
+_without_contacts = Written(lambda: _without()[: SHOWN + 1])
 
 
 def ago(moment: datetime, now: datetime) -> str:
