@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from usage.charts import placing, words
-from usage.charts.labels import Plan, Point
+from usage.charts.labels import Point
 from usage.charts.parts import Box, DailyChart, Dot, Tick, Words, bar, day_names, points
 from usage.charts.scale import FULL, Column, Scale, percent, scale_to, text, time_axis
 
@@ -108,20 +108,17 @@ def daily_chart(
             everyone.draw(begun, scale, now)
     past = _spread(before, scale)
 
-    plan = Plan(
+    references, labels, notes = placing.placed(
         top=scale.top,
         bottom=scale.bottom,
-        curves=[curve for curve in (ours.curve, everyone.curve, past, ours.ahead, everyone.ahead) if curve],
-        lines=[scale.y(mark.value) for mark in near],
-        dots=[curve[-1] for curve in (ours.curve, everyone.curve, ours.ahead, everyone.ahead) if curve],
+        now=now,
+        marks=tuple((mark.kind, mark.words, scale.y(mark.value) if mark in near else None) for mark in marks),
+        lines=(tuple(ours.curve), tuple(everyone.curve), tuple(past), tuple(ours.ahead), tuple(everyone.ahead)),
+        ends=tuple(_named_ends(ours, everyone)),
+        workspace=workspace,
+        remark=_note(has_usage=has_usage, early=not settled),
+        has_usage=has_usage,
     )
-    references = tuple(placing.reference(mark, plan, scale, now, is_near=mark in near) for mark in reversed(marks))
-    labels = (
-        *placing.projections(_named_ends(ours, everyone), plan, now),
-        *placing.last_period(past, plan, now),
-        *placing.both_lines(ours.curve, everyone.curve, workspace, plan, now),
-    )
-    notes = placing.note(_note(has_usage=has_usage, early=not settled), plan, scale, now if has_usage else FULL)
     heights = [(tick, scale.y(tick)) for tick in scale.ticks()]
     top_line = everyone.curve or ours.curve
     pool_line, line = points(everyone.curve), points(ours.curve)
@@ -222,13 +219,13 @@ def _named_ends(ours: _Series, everyone: _Series) -> list[tuple[str, Point]]:
     return ends
 
 
-def _note(*, has_usage: bool, early: bool) -> list[tuple[str, str]]:
+def _note(*, has_usage: bool, early: bool) -> tuple[tuple[str, str], ...]:
     if not has_usage:
-        return [("No usage yet this period", "")]
+        return (("No usage yet this period", ""),)
     if early:
         long = "Too early to project: less than 24 hours of data"
-        return [(long, "chart-wide"), ("Too early to project", "chart-narrow")]
-    return []
+        return ((long, "chart-wide"), ("Too early to project", "chart-narrow"))
+    return ()
 
 
 def _axis(
