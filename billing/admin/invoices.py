@@ -51,6 +51,13 @@ def pdf_link(document_id: int, text: str) -> Any:
     return anchor(_pdf_address().format(document_id), text)
 
 
+# Of the invoice's billing period, and the keys of its renderings, in their order.
+ZONE = Subquery(
+    Period.objects.filter(account=OuterRef("account"), starts_at=OuterRef("period")).order_by().values("zone")[:1]
+)
+RENDERINGS = ArraySubquery(
+    InvoiceDocument.objects.filter(invoice=OuterRef("pk")).order_by("rendering").values_list("pk")
+)
 USED = first_day("usage_period", "usage from")
 
 
@@ -129,9 +136,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        documents = InvoiceDocument.objects.filter(invoice=OuterRef("pk")).order_by("rendering").values_list("pk")
-        zone = Period.objects.filter(account=OuterRef("account"), starts_at=OuterRef("period")).values("zone")[:1]
-        rows = super().get_queryset(request).annotate(zone=Subquery(zone), renderings=ArraySubquery(documents))
+        rows = super().get_queryset(request).annotate(zone=ZONE, renderings=RENDERINGS)
         if is_list(request):
             return rows
         return rows.select_related("account", "payment", "rendering_trouble").prefetch_related("corrections")

@@ -136,9 +136,13 @@ def first_day(path: str, label: str = "") -> Column:
 
 def zones(columns: Iterable[Any]) -> dict[str, Subquery]:
     """What `first_day` columns need of each row: the zone of the account's clock that held then."""
-    paths = {each.period for each in columns if hasattr(each, "period")}
-    clocks = AccountClock.objects.filter(account=OuterRef("account")).order_by("-starts_at").values("zone")
-    return {f"{path}_zone": Subquery(clocks.filter(starts_at__lte=OuterRef(path))[:1]) for path in paths}
+    return {f"{each.period}_zone": _zone_at(each.period) for each in columns if hasattr(each, "period")}
+
+
+@cache
+def _zone_at(path: str) -> Subquery:
+    clocks = AccountClock.objects.filter(account=OuterRef("account"), starts_at__lte=OuterRef(path))
+    return Subquery(clocks.order_by("-starts_at").values("zone")[:1])
 
 
 def structure(path: str, label: str = "") -> Column:

@@ -197,4 +197,8 @@ def _shown_field(field: Any, empty: str, is_linked: bool) -> Reading:
         return lambda value: words[value] if value in words else show(value)
     if isinstance(field, models.DateTimeField):  # as Django would write it, found out a tenth of the time
         return lambda value: empty if value is None else formats.local_minute(value, get_current_timezone_name())
+    if type(field) is models.DateField:
+        return lambda value: empty if value is None else formats.short_date(value)
+    if type(field) in (models.CharField, models.TextField) and field.name != "password":
+        return lambda value: (value or "").strip() or empty
     return show
