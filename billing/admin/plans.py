@@ -11,7 +11,16 @@ from django.http import HttpRequest
 from billing.models import AddOn, Plan, Rate
 from billing.models.plans import PriceModel
 from billing.services.plans import is_add_on_held, is_held, save_add_on_rates, save_plan
-from usage.admin.base import DECIMALS, Choices, HeadroomAdmin, OneEmptyForm, ReadOnlyAdmin, TabularInline, actor_of
+from usage.admin.base import (
+    DECIMALS,
+    Choices,
+    HeadroomAdmin,
+    OneEmptyForm,
+    ReadOnlyAdmin,
+    TabularInline,
+    actor_of,
+    choices_of,
+)
 from usage.admin.columns import EMPTY, Column, linked, list_link, money, quantity, structure
 from usage.formats import unit_price
 
@@ -78,7 +87,7 @@ class RateInline(TabularInline):
             field.widget = field.widget.widget  # links to edit the metric itself would only distract from its price
             asked: Any = request
             if not hasattr(asked, "metric_choices"):  # read once for all rows; Django makes this class three times
-                asked.metric_choices = Choices(field.choices)
+                asked.metric_choices = choices_of(field)
             field.choices = asked.metric_choices
         return formset
 

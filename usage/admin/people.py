@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -22,6 +21,7 @@ from usage.admin.base import (
     ServiceForm,
     TabularInline,
     actor_of,
+    choices_of,
     is_list,
 )
 from usage.admin.columns import chosen, in_a_row, link, linked
@@ -161,8 +161,7 @@ class GrantingAdmin(HeadroomAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
-        if db_field.related_model is Permission:
-            field.choices = Choices(_permissions())
+        field.choices = Choices(_permissions()) if db_field.related_model is Permission else choices_of(field)
         return field
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -176,13 +175,17 @@ class GrantingAdmin(HeadroomAdmin):
 
 def _permissions() -> list[tuple[int, str]]:
     """All there are, in words; a model's name costs no query here, as it would as a row's text."""
-    found = []
     rows = Permission.objects.order_by("content_type__app_label", "content_type__model", "codename")
-    for pk, app, model, name in rows.values_list("pk", "content_type__app_label", "content_type__model", "name"):
-        with suppress(LookupError):  # of a table that no longer exists
-            about = apps.get_model(app, model)._meta
-            found.append((pk, f"{about.app_config.verbose_name} | {about.verbose_name} | {name}"))
-    return found
+    titles = {
+        (about.app_label, about.model_name): f"{about.app_config.verbose_name} | {about.verbose_name}"
+        for about in (model._meta for model in apps.get_models())
+    }
+    # Those of a table that no longer exists have no title.
+    return [
+        (pk, f"{titles[app, model]} | {name}")
+        for pk, app, model, name in rows.values_list("pk", "content_type__app_label", "content_type__model", "name")
+        if (app, model) in titles
+    ]
 
 
 admin.site.unregister(Group)
