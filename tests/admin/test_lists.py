@@ -14,7 +14,7 @@ from django.urls import reverse
 from tests.admin.test_pages import ALL, address
 from tests.factories import make_user
 from usage.admin.rows import table
-from usage.models import Account
+from usage.models import Account, Workspace
 
 
 def drawn(made: dict[str, Any]) -> str:
@@ -29,6 +29,16 @@ def test_rows_are_those_that_django_draws(account: Account, admin_client: Client
         assert drawn(ours) == drawn(by_django), model
         for part in ("result_hidden_fields", "result_headers", "num_sorted_fields"):
             assert ours[part] == by_django[part], model
+
+
+def test_rows_share_what_they_belong_to(account: Account, admin_client: Client, django_assert_num_queries: Any) -> None:
+    Workspace.objects.create(account=account, key="second", name="Second")
+    cl = admin_client.get(address(Workspace, "changelist")).context_data["cl"]  # type: ignore[attr-defined]
+    first, *others = (row.account for row in cl.result_list)
+    assert others
+    assert all(other is first for other in others)
+    with django_assert_num_queries(0):
+        table(cl)
 
 
 def test_what_a_row_holds_is_escaped(account: Account, admin_client: Client) -> None:
