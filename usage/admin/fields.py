@@ -33,8 +33,8 @@ def _line(line: Any) -> SafeString:
     css = "" if is_alone else " flex-container form-multiline"
     css += "" if line.has_visible_field else " hidden"
     css += "".join(f" field-{name}" for name in map(_name_of, fields) if name)
-    drawn = SafeString("".join(_field(field, is_alone=is_alone) for field in fields))
-    return format_html('<div class="form-row{}">{}</div>\n', css, drawn)
+    drawn = "".join(_field(field, is_alone=is_alone) for field in fields)
+    return SafeString(f'<div class="form-row{css}">{drawn}</div>\n')
 
 
 def _field(field: Any, *, is_alone: bool) -> SafeString:
@@ -112,7 +112,8 @@ def _cells(form: Any) -> Iterator[SafeString]:
         if field.is_readonly:
             yield format_html('<td class="{}"><p>{}</p></td>', css, field.contents())
         else:
-            yield format_html('<td class="{}">{}{}</td>', css, _errors(field), field.field)
+            # Errors and widgets are HTML, and the name of a field is ours.
+            yield SafeString(f'<td class="{css}">{_errors(field)}{field.field}</td>')
 
 
 def _name_of(field: Any) -> str:
