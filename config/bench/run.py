@@ -78,5 +78,5 @@ def _short(number: float) -> str:
 
 def _described() -> str:
     names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
-    found = dict(query("SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE name = ANY(%s)", [[*names]]))
+    found = dict(query("SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [[*names]]))
     return "PostgreSQL: " + ", ".join(f"{name} {found[name]}" for name in names)

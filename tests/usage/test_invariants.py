@@ -89,6 +89,7 @@ BREAKAGES: list[tuple[Callable[[], Iterable[str]], str]] = [
         invariants.rows_stay_in_their_account,
         "UPDATE usage_usagetotal SET workspace_id = %(foreign)s WHERE metric_id = %(sms)s",
     ),
+    (invariants.rows_stay_in_their_account, "UPDATE usage_usageday SET workspace_id = 0 WHERE metric_id = %(sms)s"),
 ]
 
 
