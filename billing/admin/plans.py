@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from django import forms
@@ -14,10 +15,10 @@ from billing.services.plans import is_add_on_held, is_held, save_add_on_rates, s
 from usage.admin.base import (
     DECIMALS,
     Choices,
+    EditableInline,
     HeadroomAdmin,
-    OneEmptyForm,
     ReadOnlyAdmin,
-    TabularInline,
+    RowForms,
     actor_of,
     choices_of,
 )
@@ -36,13 +37,14 @@ class RateForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field: Any = self.fields.get("model")
         held = self.instance.model
-        if field is not None and held not in dict(OFFERED):
+        if "model" in self.fields and held not in dict(OFFERED):
+            field: Any = deepcopy(self.fields["model"])
             field.choices = [each for each in PriceModel.choices if each in OFFERED or each[0] == held]
+            self.fields["model"] = field
 
 
-class RatesFormSet(OneEmptyForm):
+class RatesFormSet(RowForms):
     """A metric has one rate. All rates are stored together, by a service."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -66,14 +68,13 @@ class RatesFormSet(OneEmptyForm):
                 priced.add(metric)
 
 
-class RateInline(TabularInline):
+class RateInline(EditableInline):
     """What is included of a metric, and what more of it costs."""
 
     model = Rate
     form = RateForm
     formset = RatesFormSet
     fields = RateForm.Meta.fields
-    extra = 0
     formfield_overrides = DECIMALS
     verbose_name_plural = "rates: a metric without one is recorded, has no card and costs nothing"
 
@@ -85,10 +86,7 @@ class RateInline(TabularInline):
         field = fields.get("metric")
         if field is not None:
             field.widget = field.widget.widget  # links to edit the metric itself would only distract from its price
-            asked: Any = request
-            if not hasattr(asked, "metric_choices"):  # read once for all rows; Django makes this class three times
-                asked.metric_choices = choices_of(field)
-            field.choices = asked.metric_choices
+            field.choices = choices_of(field)
         return formset
 
     def get_queryset(self, request: HttpRequest) -> Any:

@@ -332,6 +332,14 @@ def test_what_is_granted_to_people_and_groups_is_audited(admin_client: Client, a
     assert entry.after == {"groups": [], "user_permissions": [str(may_see)]}
 
 
+def test_only_permissions_that_open_something_are_offered(admin_client: Client) -> None:
+    offered = admin_client.get(address(Group, "add")).content.decode()
+    for name in ("Can add rate", "Can change usage event", "Can change invoice", "Can view audit entry"):
+        assert name in offered
+    for name in ("Can delete invoice", "Can change audit entry", "Can add session", "Can view usage day"):
+        assert name not in offered
+
+
 def test_a_teammates_permissions_change_on_the_page_of_their_workspace_but_not_who_they_are(
     admin_client: Client, account: Account
 ) -> None:

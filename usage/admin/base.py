@@ -218,12 +218,34 @@ class ReadOnlyAdmin(HeadroomAdmin):
         return False
 
 
-class OneEmptyForm(InlineFormSet):
+class SharedFields(dict[str, Any]):
+    """The fields of a table's rows. A form copies its class's fields for itself, widget by widget; these it shares with
+    the other rows, so a form that wants one to be different puts a copy in its place."""
+
+    def __deepcopy__(self, memo: Any) -> dict[str, Any]:
+        return dict(self)
+
+
+class RowForms(InlineFormSet):
     """The form that new rows copy is made once for a page: Django makes it each time it is asked for."""
 
     @cached_property
     def empty_form(self) -> Any:
         return super().empty_form
+
+
+class EditableInline(TabularInline):
+    """Rows of another table that are changed on the page of the row they belong to."""
+
+    formset = RowForms
+    extra = 0
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **kwargs)
+        form = formset.form  # a class of this request alone
+        form.base_fields = SharedFields(form.base_fields)
+        form.media = sum((field.widget.media for field in form.base_fields.values()), forms.Media())
+        return formset
 
 
 class NoForms(InlineFormSet):

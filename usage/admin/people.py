@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 from django import forms
-from django.apps import apps
 from django.contrib import admin
+from django.contrib.auth import get_permission_codename
 from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, Permission
@@ -14,18 +16,18 @@ from django.http import HttpRequest
 
 from usage.admin.base import (
     Choices,
+    EditableInline,
     HeadroomAdmin,
-    OneEmptyForm,
     PlainForm,
+    ReadOnlyAdmin,
     ServiceAdmin,
     ServiceForm,
-    TabularInline,
     actor_of,
     choices_of,
     is_list,
 )
 from usage.admin.columns import chosen, in_a_row, link, linked
-from usage.models import Teammate, User
+from usage.models import Teammate, UsageEvent, User
 from usage.services.accounts import FLAGS, remove_teammate, set_teammate_flags
 from usage.services.audit import Actor
 
@@ -63,17 +65,16 @@ class TeammateInlineForm(PlainForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in {"workspace", "user"} & self.fields.keys() if self.instance.pk else ():
-            self.fields[name].disabled = True
-            self.fields[name].widget = NamedRow(getattr(self.instance, name))
+            field = self.fields[name] = copy(self.fields[name])
+            field.disabled = True
+            field.widget = NamedRow(getattr(self.instance, name))
 
 
-class TeammateInline(TabularInline):
+class TeammateInline(EditableInline):
     """Permissions on the page of a workspace or of a user."""
 
     model = Teammate
     form = TeammateInlineForm
-    formset = OneEmptyForm
-    extra = 0
     fields = ("workspace", "user", *FLAGS)
     autocomplete_fields = ("workspace", "user")
 
@@ -174,18 +175,32 @@ class GrantingAdmin(HeadroomAdmin):
 
 
 def _permissions() -> list[tuple[int, str]]:
-    """All there are, in words; a model's name costs no query here, as it would as a row's text."""
+    """Those that open something in admin, in words; a model's name costs no query here, as it would as a row's text."""
     rows = Permission.objects.order_by("content_type__app_label", "content_type__model", "codename")
-    titles = {
-        (about.app_label, about.model_name): f"{about.app_config.verbose_name} | {about.verbose_name}"
-        for about in (model._meta for model in apps.get_models())
+    opening = {
+        (about.app_label, get_permission_codename(action, about)): about
+        for about, actions in _opening()
+        for action in actions
     }
-    # Those of a table that no longer exists have no title.
+    found = rows.values_list("pk", "name", "content_type__app_label", "codename")
     return [
-        (pk, f"{titles[app, model]} | {name}")
-        for pk, app, model, name in rows.values_list("pk", "content_type__app_label", "content_type__model", "name")
-        if (app, model) in titles
+        (pk, f"{about.app_config.verbose_name} | {about.verbose_name} | {name}")
+        for pk, name, app, code in found
+        if (about := opening.get((app, code)))
     ]
+
+
+def _opening() -> Iterator[tuple[Any, Sequence[str]]]:
+    """Models, and what of them somebody may be allowed to do. Rows that nobody edits can only be seen; actions
+    on them need the permission to change them."""
+    pages = admin.site._registry
+    edited = {each.model for page in pages.values() for each in page.inlines if issubclass(each, EditableInline)}
+    for model, page in pages.items():
+        if isinstance(page, ReadOnlyAdmin) and model not in edited:
+            yield model._meta, ("view", "change") if page.actions else ("view",)
+        else:
+            yield model._meta, model._meta.default_permissions
+    yield UsageEvent._meta, ("view", "change")  # the lookup of usage, and its corrections
 
 
 admin.site.unregister(Group)
