@@ -13,6 +13,7 @@ from typing import Any
 
 from django.contrib.admin.templatetags.admin_modify import cell_count
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 
 def field_lines(fieldset: Any) -> SafeString:
@@ -41,7 +42,7 @@ def _line(line: Any) -> str:
 def _field(field: Any, *, is_alone: bool) -> str:
     """`is_alone`: on its line."""
     is_fieldset = getattr(field, "is_fieldset", False)
-    label = field.label_tag()
+    label = _label(field)
     errors = _errors(field)
     css = " errors" if errors else ""
     if not is_alone:
@@ -61,6 +62,13 @@ def _field(field: Any, *, is_alone: bool) -> str:
         return drawn
     about = f' aria-describedby="{field.field.id_for_label}_helptext"' if field.field.help_text else ""
     return f"<fieldset{about}>{label}{drawn}</fieldset>"
+
+
+def _label(field: Any) -> str:
+    if not field.is_readonly:
+        return str(field.label_tag())
+    css = "" if field.is_first else ' class="inline"'
+    return f"<label{css}>{escape(str(capfirst(field.field['label'])))}{field.form.label_suffix}</label>"
 
 
 def _errors(field: Any) -> Any:
