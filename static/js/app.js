@@ -156,10 +156,10 @@ document.body.addEventListener("htmx:responseError", (event) => {
   else toast({ message: "That is not possible any more. Reload the page and try again.", tone: "alert" });
 });
 
-// ---- Polling: data-poll="30" with hx-trigger="poll"; it rests while the page is hidden or a dialog is open.
+// ---- Polling: data-poll="30" with hx-trigger="poll"; it rests while the page is hidden, or a dialog or a tip is open.
 
 function poll(all) {
-  if (document.hidden || document.querySelector("dialog[open]")) return;
+  if (document.hidden || document.querySelector("dialog[open], .tip-text:popover-open")) return;
   for (const element of document.querySelectorAll("[data-poll]")) {
     const due = Number(element.dataset.polled ?? started) + Number(element.dataset.poll) * 1000;
     if (!all && Date.now() < due) continue;
@@ -171,14 +171,22 @@ const started = Date.now();
 setInterval(poll, 1000);
 document.addEventListener("visibilitychange", () => poll());
 
-// A part that replaces itself keeps its open tables.
+// A part that replaces itself keeps its open tables and the focus, before anything is painted: nothing jumps. htmx
+// itself gives the focus back to elements with an id; the others are found by their place in the nearest one that has.
 let unfolded = [];
+let held = null;
 document.body.addEventListener("htmx:beforeSwap", (event) => {
-  unfolded = [...(event.detail.target?.querySelectorAll?.("details[open][id]") ?? [])].map((item) => item.id);
+  const part = event.detail.target;
+  unfolded = [...(part?.querySelectorAll?.("details[open][id]") ?? [])].map((item) => item.id);
+  const focused = document.activeElement;
+  const owner = part?.contains?.(focused) && !focused.id ? focused.closest("[id]") : null;
+  held = owner && { id: owner.id, tag: focused.tagName, at: [...owner.querySelectorAll(focused.tagName)].indexOf(focused) };
 });
-document.body.addEventListener("htmx:afterSettle", () => {
+document.body.addEventListener("htmx:afterSwap", () => {
   for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
+  if (held) document.getElementById(held.id)?.querySelectorAll(held.tag)[held.at]?.focus({ preventScroll: true });
   unfolded = [];
+  held = null;
 });
 
 // ---- Long menus can be searched: what does not hold the words goes away, Enter follows the first that is left.

@@ -58,6 +58,24 @@
   });
   document.addEventListener("pointerout", (event) => { if (isScrub(event) && event.pointerType === "mouse") rest(event.target); });
   document.addEventListener("focusout", (event) => { if (isScrub(event)) rest(event.target); });
-  document.addEventListener("htmx:afterSettle", (event) => wake(event.target));
+
+  // A part that replaces itself keeps the day that is being read, and the focus on it.
+  let reading = [];
+  document.addEventListener("htmx:beforeSwap", () => {
+    reading = [...document.querySelectorAll(".chart-scrub[id]")]
+      .map((range) => ({ id: range.id, value: range.value, focused: range === document.activeElement, shown: !!range.closest(".chart").querySelector(".chart-cursor") }))
+      .filter(({ focused, shown }) => focused || shown);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    wake(document);
+    for (const { id, value, focused, shown } of reading) {
+      const range = document.getElementById(id);
+      if (!range || range.hidden) continue;
+      range.value = value;
+      if (shown) show(range);
+      if (focused) range.focus({ preventScroll: true });
+    }
+    reading = [];
+  });
   wake(document);
 }

@@ -214,8 +214,17 @@ def test_the_page_refreshes_itself_and_charts_are_read_by_keys(page: Any, live_s
     scrub.focus()
     page.keyboard.press("ArrowLeft")
     expect(card.locator("output")).to_have_text("Sun 14 Jun: 0 that day, 0 so far")
+    factories.use("conversations", 2)
+    page.evaluate(
+        "new PerformanceObserver(list => { window.jumped = list.getEntries().length })"
+        ".observe({ type: 'layout-shift' }); htmx.trigger(document.getElementById('usage'), 'poll')"
+    )
+    expect(card.locator(".figure-value")).to_have_text("9")
+    expect(scrub).to_be_focused()  # what is being read goes on being read
+    expect(card.locator("output")).to_have_text("Sun 14 Jun: 0 that day, 0 so far")
+    assert page.evaluate("window.jumped") is None  # an open table is open before anything is painted
     page.keyboard.press("ArrowRight")
-    expect(card.locator("output")).to_have_text("Mon 15 Jun: 7 that day, 7 so far")
+    expect(card.locator("output")).to_have_text("Mon 15 Jun: 9 that day, 9 so far")
 
 
 def test_on_a_phone_the_drawer_is_a_sheet_and_the_menu_opens(page: Any, live_server: Any) -> None:
