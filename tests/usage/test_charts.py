@@ -346,6 +346,14 @@ class TestHistory:
         assert drawn.projection is not None
         assert drawn.sentence.endswith("8 0 512, 8 1 604; projected 900")
 
+    def test_the_projection_stands_above_a_number_it_would_cover(self) -> None:
+        drawn = charts.history_chart(
+            name="Emails", periods=self.periods(8000, 8000, 8000, 7300, 3500), projected=Decimal(7700)
+        )
+        *_, last_number, _, ahead = drawn.labels
+        assert (last_number.words, ahead.words) == ("7,300", "Projected 7,700")
+        assert float(last_number.y) - float(ahead.y) >= 12  # a line of text
+
     def test_a_new_included_amount_is_a_step_with_its_number(self) -> None:
         periods = [*self.periods(512)[:1], charts.HistoryPeriod("8 Nov", Decimal(900), Decimal(1000))]
         drawn = charts.history_chart(name="Conversations", periods=periods)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from usage.charts.labels import Place, box_at, size_of
 from usage.charts.parts import MIN_BAR, Box, Tick, Words, points
 from usage.charts.scale import FULL, Scale, percent, scale_to, text
 from usage.charts.words import estimate, label_number
@@ -13,6 +14,8 @@ from usage.formats import figure, short_number
 
 TOP = 2000
 BOTTOMS = {"wide": 20_400, "small": 12_400}
+LINE = 1300  # between the baselines of two labels
+NARROW = {False: 230, True: 440}  # pixels of the narrowest plot that shows the numbers of up to eight bars, of more
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def history_chart(
     every = -(-count // 6) if count > 8 else 1
     numbers_kind = "strong" if count <= 8 else "strong chart-note"
     labels, bars, names = [], [], []
+    taken: list[tuple[Place, int]] = []
     for index, (period, left) in enumerate(zip(periods, lefts, strict=True)):
         middle = left + step // 2
         top = min(scale.y(period.quantity), bottom - MIN_BAR) if period.quantity > 0 else bottom
@@ -99,9 +103,14 @@ def history_chart(
             place = ("-5", "end") if beside else ("0", "middle")
             words = short_number(period.quantity, from_=10_000)
             labels.append(Words(percent(middle), text(top - 700), *place, words, numbers_kind))
+            if not beside:
+                taken.append((Place(middle, 0, top - 700, "middle"), size_of(words, bold=True)))
         if (count - 1 - index) % every == 0:
             names.append(Words(percent(middle), text(bottom + 2000), "0", "middle", period.label))
-    projection, stem = _projection(ahead, lefts, step, scale, labels, quantities)
+    projection, stem, label = _projection(ahead, lefts, step, scale, quantities)
+    if ahead is not None and label:
+        y = _above(taken, scale.y(ahead) - 700, size_of(label, bold=False), NARROW[count > 8])
+        labels.append(Words("100%", text(y), "0", "end", label))
     steps, notes = _steps(periods, lefts, step, scale)
     value = estimate(ahead)
     told = [f"{period.label} {figure(period.quantity)}" for period in periods]
@@ -130,18 +139,25 @@ def _projection(
     lefts: Sequence[int],
     step: int,
     scale: Scale,
-    labels: list[Words],
     quantities: Sequence[Decimal],
-) -> tuple[Step | None, Step | None]:
-    """A dashed lid over the running bar, a stem down to it, and its number at the right edge."""
+) -> tuple[Step | None, Step | None, str]:
+    """A dashed lid over the running bar, a stem down to it, and what stands at the right edge; "" without."""
     value = estimate(ahead)
     if ahead is None or value is None or ahead <= quantities[-1]:
-        return None, None
+        return None, None, ""
     left, y = lefts[-1], scale.y(ahead)
     middle = percent(left + step // 2)
-    labels.append(Words("100%", text(y - 700), "0", "end", f"Projected {label_number(value)}"))
     lid = Step(percent(left + step * 28 // 100), percent(left + step * 72 // 100), text(y), text(y))
-    return lid, Step(middle, middle, text(scale.y(quantities[-1])), text(y))
+    return lid, Step(middle, middle, text(scale.y(quantities[-1])), text(y)), f"Projected {label_number(value)}"
+
+
+def _above(taken: Sequence[tuple[Place, int]], y: int, size: int, width: int) -> int:
+    """The baseline at or above `y` where a text `size` long at the right edge meets no number of another bar."""
+    for place, length in sorted(taken, key=lambda each: -each[0].y):
+        right = box_at(place, length, width)[1]
+        if right > width * 100 - size and abs(place.y - y) < LINE:
+            y = place.y - LINE
+    return y
 
 
 def _steps(
