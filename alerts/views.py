@@ -42,6 +42,7 @@ from usage.written import Written
 
 TEMPLATE: Final = "alerts/usage_drawer.html"
 EFFECTIVE: Final = {"next": NEXT_PERIOD, "now": NOW}
+UNCHANGED: Final = "Nothing was changed."
 TOLD = 5  # messages of the period that the drawer repeats
 _METRIC: Final = Written(lambda key: Metric.objects.filter(key=key))
 _TOLD: Final = Written(
@@ -285,9 +286,10 @@ def _confirmation(
 
 def _saved(request: HttpRequest, workspace: Workspace, metric: Metric, outcome: DrawerSaved) -> HttpResponse:
     message = _message(outcome)
+    tone = "ok" if message != UNCHANGED else "info"
     if is_fragment_request(request):
-        return saved(message=message, events={"usage:changed": {"metric": metric.key}})
-    messages.success(request, message)
+        return saved(message=message, tone=tone, events={"usage:changed": {"metric": metric.key}})
+    messages.add_message(request, messages.SUCCESS if tone == "ok" else messages.INFO, message)
     return redirect(f"{reverse('usage', args=[workspace.key])}#{metric.key}")
 
 
@@ -301,7 +303,7 @@ def _message(outcome: DrawerSaved) -> str:
         told.append("Plan alerts are changed.")
     if changed.limit:
         told.append(_limit_words(outcome.limit, zone))
-    return f"Saved. {' '.join(told)}" if told else "Nothing was changed."
+    return f"Saved. {' '.join(told)}" if told else UNCHANGED
 
 
 def _alert_words(state: State[AlertSetting], zone: str) -> str:

@@ -61,11 +61,12 @@ def restricted(
     return render(request, template, dict(context), status=403)
 
 
-def saved(*, message: str, events: Mapping[str, Mapping[str, Any]] | None = None) -> HttpResponse:
-    """An empty answer that closes the drawer, says `message` and fires `events`, so that cards re-fetch themselves."""
+def saved(*, message: str, tone: str = "ok", events: Mapping[str, Mapping[str, Any]] | None = None) -> HttpResponse:
+    """An empty answer that closes the drawer, says `message` (`tone` as in app.js) and fires `events`, so that cards
+    fetch themselves again."""
     response = HttpResponse(status=204)
     trigger_client_event(response, "drawer:close", {})
-    trigger_client_event(response, "toast", {"message": message})
+    trigger_client_event(response, "toast", {"message": message, "tone": tone})
     for name, detail in (events or {}).items():
         trigger_client_event(response, name, dict(detail))
     return response

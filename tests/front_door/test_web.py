@@ -103,7 +103,7 @@ def test_saving_closes_the_drawer_and_names_what_changed() -> None:
     answer = saved(message="Saved", events={"usage:changed": {"metric": "sms"}})
     assert answer.status_code == 204
     told = json.loads(answer.headers["HX-Trigger"])
-    assert told == {"drawer:close": {}, "toast": {"message": "Saved"}, "usage:changed": {"metric": "sms"}}
+    assert told == {"drawer:close": {}, "toast": {"message": "Saved", "tone": "ok"}, "usage:changed": {"metric": "sms"}}
 
 
 def test_a_request_without_htmx_gets_a_whole_page() -> None:

@@ -162,7 +162,7 @@ class TestSavingAlerts:
 
     def test_nothing_changed_says_so(self) -> None:
         make_company()
-        assert events(save())["toast"]["message"] == "Nothing was changed."
+        assert events(save())["toast"] == {"message": "Nothing was changed.", "tone": "info"}
 
     @pytest.mark.parametrize(
         ("typed", "sentence"),
