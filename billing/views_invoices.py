@@ -29,7 +29,7 @@ from usage.charts import DailyChart, daily_chart, level_chart
 from usage.clocks import clock_of, system_clock
 from usage.csv_text import csv_lines
 from usage.errors import NotFound
-from usage.formats import local_day, long_date, money, number, period_span, short_date
+from usage.formats import local_day, money, number, period_span, short_date
 from usage.models import Account, Workspace
 from usage.rounding import shown_quantity
 from usage.selectors.lookup import EventCursor, EventRow
@@ -268,12 +268,12 @@ def _usage_span(told: Explanation) -> str:
 
 
 def _facts(invoice: Invoice) -> list[str]:
-    facts = [f"Issued {long_date(invoice.issued_on)}"]
+    facts = [f"Issued {short_date(invoice.issued_on)}"]
     payment = getattr(invoice, "payment", None)
     if payment is not None:
-        facts.append(f"Paid {long_date(payment.paid_on)}")
+        facts.append(f"Paid {short_date(payment.paid_on)}")
     elif invoice.document_type == Invoice.DocumentType.INVOICE and invoice.total > 0:
-        facts.append(f"Due {long_date(invoice.due_on)}")
+        facts.append(f"Due {short_date(invoice.due_on)}")
     return facts
 
 

@@ -117,7 +117,7 @@ class TestAnalytics:
         bill = close_period(account_id=account.pk, period=at(1, hour=0), clock=lambda: at(15, month=7), by=factories.BY)
         assert bill is not None
         words = read(browser().get("/w/atlas/analytics"))
-        assert "Spend by billing period All workspaces, as invoiced, before tax" in words
+        assert "Spend by billing period All workspaces in USD, as invoiced, before tax" in words
         assert "1 Jun – 30 Jun 2026 $49.00 $35.00 $0.00 $84.00" in words
         credit_amount(
             invoice=bill, amount=Decimal(4), reason="goodwill", clock=lambda: at(16, month=7), by=factories.BY
