@@ -4,7 +4,8 @@ only sender)."""
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -12,9 +13,16 @@ from django.db import transaction
 from alerts.models import Delivery, Notification
 from alerts.services.messages import instant, render_mail
 from alerts.services.outbox import email_to, post, recipients_of, webhooks_of
-from billing.models import Invoice, InvoiceDispatch, InvoiceDocument
-from usage.formats import money, period_span
+from billing.models import Invoice, InvoiceDispatch, InvoiceDocument, InvoiceLine
+from usage.formats import money, percent, period_span
 from usage.models import Period, Workspace
+
+FIXED: Final = "Plan, add-ons, contract and seats"
+SUMS: Final = {
+    InvoiceLine.Kind.USAGE: "Overage and pay-as-you-go",
+    InvoiceLine.Kind.ADJUSTMENT: "Adjustments for earlier periods",
+    InvoiceLine.Kind.CREDIT: "Credited",
+}
 
 
 def deliver_dispatches(*, now: datetime, limit: int = 100) -> int:
@@ -88,6 +96,7 @@ def _words(invoice: Invoice, *, is_resend: bool) -> dict[str, Any]:
         "is_credit_note": is_credit_note,
         "is_resend": is_resend,
         "total": money(invoice.total, invoice.currency),
+        "facts": _facts(invoice),
         "due_on": invoice.due_on,
         "period": period_span(invoice.period, invoice.period_ends_at, zone),
         "zone": zone,
@@ -95,6 +104,17 @@ def _words(invoice: Invoice, *, is_resend: bool) -> dict[str, Any]:
         "invoice_url": f"{page}/invoices/{invoice.number}",
         "billing_url": f"{page}/billing",
     }
+
+
+def _facts(invoice: Invoice) -> list[tuple[str, str]]:
+    """What the total is made of, in the order of the document: a sum for each part that has lines, and the tax."""
+    sums: dict[str, Decimal] = {}
+    for kind, amount in invoice.lines.order_by("position").values_list("kind", "amount"):
+        label = SUMS.get(InvoiceLine.Kind(kind), FIXED)
+        sums[label] = sums.get(label, Decimal(0)) + amount
+    for tax in invoice.frozen["tax_lines"]:
+        sums[f"{tax['name']} {percent(Decimal(tax['rate']), digits=3)}"] = Decimal(tax["amount"])
+    return [(label, money(amount, invoice.currency)) for label, amount in sums.items()]
 
 
 def _payload(invoice: Invoice) -> dict[str, Any]:

@@ -59,7 +59,9 @@ def test_every_contact_gets_the_pdf(invoice: Invoice, smtp_sink: SmtpSink) -> No
     assert attachment.get_content_type() == "application/pdf"
     assert attachment.get_content() == PDF
     text: Any = message.get_body(("plain",))
-    assert "$49.00" in text.get_content()
+    words = text.get_content()
+    assert "Plan, add-ons, contract and seats: $49.00" in words  # what the total is made of
+    assert "Overage and pay-as-you-go: $0.00" in words
 
 
 def test_it_is_decided_once_however_often_it_is_looked_at(invoice: Invoice) -> None:
