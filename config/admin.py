@@ -11,7 +11,7 @@ from django_q.tasks import async_task
 
 from usage.admin.actions import confirmed
 from usage.admin.base import ReadOnlyAdmin, actor_of
-from usage.admin.columns import structure
+from usage.admin.columns import facts, list_link
 from usage.admin.exports import download_csv
 from usage.services.audit import record
 
@@ -34,15 +34,11 @@ class TaskAdmin(ReadOnlyAdmin):
     list_display = ("func", "arguments", "started", "stopped", "attempt_count", "name")
     list_filter = ("func", "started")
     search_fields = ("name", "func")
-    fields = ("name", "func", "arguments", "started", "stopped", "attempt_count", "outcome")
+    fields = ("name", "func", "arguments", "started", "stopped", "attempt_count", facts("result", "outcome"))
 
     @admin.display(description="arguments")
     def arguments(self, task: Any) -> str:
         return ", ".join([*map(str, task.args or ()), *(f"{k}={v}" for k, v in (task.kwargs or {}).items())]) or "–"
-
-    @admin.display(description="outcome")
-    def outcome(self, task: Any) -> Any:
-        return structure("result")(task) if not task.success else (task.result or "–")
 
 
 @admin.register(Success)
@@ -61,12 +57,12 @@ class FailureAdmin(TaskAdmin):
 class ScheduleAdmin(ReadOnlyAdmin):
     """The periodic jobs as the queue sees them; the one table is `config.schedules`."""
 
-    list_display = ("name", "func", "cron", "next_run", "last_run")
+    list_display = ("name", "func", "cron", "next_run", "runs")
     fields = list_display
 
-    @admin.display(description="last run")
-    def last_run(self, schedule: Any) -> str:
-        return schedule.task or "–"
+    @admin.display(description="runs")
+    def runs(self, schedule: Any) -> Any:
+        return list_link("usage_jobrun", "Runs", name=schedule.name)
 
 
 @admin.register(OrmQ)
@@ -84,6 +80,13 @@ class QueueAdmin(ReadOnlyAdmin):
     @admin.display(description="arguments")
     def arguments(self, row: Any) -> str:
         return ", ".join(map(str, _packed(row).get("args", ()))) or "–"
+
+
+def _name_of(row: Any) -> str:
+    return f"{_packed(row).get('func', 'job')} ({row.pk})"
+
+
+OrmQ.__str__ = _name_of  # the queue gives its rows no name
 
 
 def _packed(row: Any) -> dict[str, Any]:

@@ -14,6 +14,12 @@ from django.urls import URLPattern, URLResolver, path, reverse
 type Rights = frozenset[str] | None
 
 ORDER = ("usage", "billing", "alerts", "django_q", "auth")
+# What operators work with stands above what they look up.
+FIRST = (
+    *("Account", "Workspace", "Teammate", "User", "ApiKey", "Metric", "UsageLimit", "AuditEntry"),
+    *("Invoice", "Subscription", "BillingContact", "BillingProfile", "Contract", "Plan", "AddOn"),
+    *("Delivery", "Notification", "UsageAlert", "SpendAlert", "WebhookEndpoint", "Workflow"),
+)
 
 
 class HeadroomAdminSite(AdminSite):
@@ -83,6 +89,8 @@ class HeadroomAdminSite(AdminSite):
     def _app_list(self, request: HttpRequest, app_label: str | None) -> list[Any]:
         apps: list[Any] = super().get_app_list(request, app_label)
         apps.sort(key=lambda app: ORDER.index(app["app_label"]) if app["app_label"] in ORDER else len(ORDER))
+        for app in apps:
+            app["models"].sort(key=lambda model: _place(model["object_name"]))
         own = []
         if request.user.has_perm("usage.change_account"):
             own += [_page("Health", "Health", "health"), _page("First steps", "FirstSteps", "first_steps")]
@@ -91,6 +99,11 @@ class HeadroomAdminSite(AdminSite):
         if own and app_label is None:
             apps.insert(0, _group(own))
         return apps
+
+
+def _place(name: str) -> int:
+    """Where a model stands in its group; those without a place keep their order behind the others."""
+    return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
 def _rights(request: HttpRequest) -> Rights:

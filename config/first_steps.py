@@ -187,7 +187,7 @@ def _arrived(account: Account | None) -> list[dict[str, str]]:
                 "metric": row.metric.name,
                 "workspace": row.workspace.name,
                 "quantity": f"{formats.number(shown)} {row.metric.unit_of(shown)}",
-                "at": formats.local_second(row.last_received_at, clock.zone),
+                "at": f"{formats.local_second(row.last_received_at, clock.zone)} ({clock.zone})",
             }
         )
     return found

@@ -20,7 +20,7 @@ from django_q.models import OrmQ
 from billing.models import BillingContact
 from billing.selectors.due import due_periods
 from usage.clocks import system_clock
-from usage.formats import number
+from usage.formats import local_minute, number
 from usage.models import Account, Heartbeat, JobRun
 from usage.sql import prepared
 from usage.written import Written
@@ -31,6 +31,7 @@ GOOD, ODD, BAD, PLAIN = "good", "odd", "bad", "plain"
 LATE_HEARTBEAT: Final = timedelta(seconds=60)
 LONG_QUEUE: Final = 1000
 SHOWN: Final = 20
+NO_WORKERS: Final = "Nothing is told, sent or billed until one runs: start bin/run, or manage.py run_jobs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,9 @@ def _heartbeat(now: datetime) -> Finding:
             "Workers", f"{len(alive)} cluster{plural} alive", GOOD, f"last sign {ago(alive[0].beat_at, now)}", links
         )
     if not beats:
-        return Finding("Workers", "none", BAD, "No cluster of workers runs: nothing is told, sent or billed.", links)
-    return Finding("Workers", "silent", BAD, f"The last sign of life was {ago(beats[0].beat_at, now)}.", links)
+        return Finding("Workers", "none", BAD, f"No cluster of workers has run yet. {NO_WORKERS}", links)
+    last = ago(beats[0].beat_at, now)
+    return Finding("Workers", "silent", BAD, f"The last sign of life was {last}. {NO_WORKERS}", links)
 
 
 def _queue(now: datetime, counts: Mapping[str, int]) -> Finding:
@@ -125,31 +127,39 @@ def _queue(now: datetime, counts: Mapping[str, int]) -> Finding:
     overdue = next(iter(_overdue(before=now - timedelta(minutes=5))), None)
     links = (("Queue", reverse("admin:django_q_ormq_changelist")),)
     shown = f"more than {number(LONG_QUEUE)}" if depth > LONG_QUEUE else number(depth)
+    jobs = f"{shown} job{'' if depth == 1 else 's'}"
     if overdue is not None and overdue.lock is not None:
-        return Finding("Queue", f"{shown} jobs", BAD, f"The oldest waits since {ago(overdue.lock, now)}.", links)
-    return Finding("Queue", f"{shown} jobs", ODD if depth > LONG_QUEUE else GOOD, links=links)
+        said = f"The oldest should have begun {ago(overdue.lock, now)}: start workers, or more of them (JOB_WORKERS)."
+        return Finding("Queue", jobs, BAD, said, links)
+    return Finding("Queue", jobs, ODD if depth > LONG_QUEUE else GOOD, links=links)
 
 
 def _failed_jobs(counts: Mapping[str, int]) -> Finding:
     failed = counts["failures"]
     links = (("Failed jobs", reverse("admin:django_q_failure_changelist")),)
-    return Finding("Failed jobs, last 24 hours", number(failed), ODD if failed else GOOD, links=links)
+    said = "The error stands on each job's page; the sweeps make up for it." if failed else ""
+    return Finding("Failed jobs, last 24 hours", number(failed), ODD if failed else GOOD, said, links)
 
 
 def _sweep(label: str, name: str, runs: Mapping[str, JobRun], *, every: timedelta, now: datetime) -> Finding:
     links = (("Runs", f"{reverse('admin:usage_jobrun_changelist')}?name={name}"),)
     last = runs.get(name)
+    minutes = int(every.total_seconds() // 60)
     if last is None or last.finished_at is None:
-        return Finding(label, "never", ODD, "It has not run yet.", links)
-    is_late = now - last.finished_at > every * 2
+        return Finding(label, "never", ODD, f"It runs every {minutes} minutes, and has not yet.", links)
+    if now - last.finished_at > every * 2:
+        late = f"It should run every {minutes} minutes: see that workers run, or start it below."
+        return Finding(label, ago(last.finished_at, now), BAD, late, links)
     detail = ", ".join(f"{key} {value}" for key, value in (last.result or {}).items() if not isinstance(value, list))
-    return Finding(label, ago(last.finished_at, now), BAD if is_late else GOOD, detail, links)
+    return Finding(label, ago(last.finished_at, now), GOOD, detail, links)
 
 
 def _deliveries(counts: Mapping[str, int]) -> Finding:
     failed, late, trying = counts["failed"], counts["late"], counts["trying"]
     page = reverse("admin:alerts_delivery_changelist")
-    said = f"{number(trying)} are tried again later" + (f", {number(late)} wait for workers" if late else "")
+    said = f"{number(trying)} to be tried again by themselves" + (f", {number(late)} wait for workers" if late else "")
+    if failed:
+        said += ". The reason stands on each one's page: mend it, then Replay."
     links = (("Failed", f"{page}?state__exact=failed"), ("Waiting", f"{page}?state__exact=waiting"))
     return Finding("Failed deliveries", number(failed), BAD if failed else ODD if late or trying else GOOD, said, links)
 
@@ -167,14 +177,16 @@ def _contacts() -> Finding:
 def _due(now: datetime) -> Finding:
     late = timedelta(minutes=15)
     waiting = [due for due in due_periods(now=now) if due.ends_at and due.ends_at + due.grace + late < now]
-    detail = "Their invoices should have been issued by now." if waiting else ""
+    detail = "Their invoices should have been issued by now: see that workers run, or close what is due below."
+    detail = detail if waiting else ""
     return Finding("Accounts with a billing period that waits", number(len(waiting)), ODD if waiting else GOOD, detail)
 
 
 def _renderings(counts: Mapping[str, int]) -> Finding:
     troubles = counts["troubles"]
     links = (("Rendering troubles", reverse("admin:billing_renderingtrouble_changelist")),)
-    return Finding("Invoices whose PDF could not be made", number(troubles), BAD if troubles else GOOD, links=links)
+    said = "They are issued and valid; the PDF is tried again by itself." if troubles else ""
+    return Finding("Invoices whose PDF could not be made", number(troubles), BAD if troubles else GOOD, said, links)
 
 
 def _invariants(runs: Mapping[str, JobRun]) -> Finding:
@@ -186,9 +198,11 @@ def _invariants(runs: Mapping[str, JobRun]) -> Finding:
         )
     result: dict[str, Any] = last.result or {}
     count = result.get("violations", 0)
-    checked = f"checked {last.finished_at:%Y-%m-%d %H:%M} UTC"
+    checked = f"checked {local_minute(last.finished_at, 'UTC')}" if last.finished_at else ""
     if count:
-        return Finding(label, f"{count} violations", BAD, checked, lines=tuple(result.get("lines", ())))
+        said = f"{checked}. Totals are recounted from events by manage.py rebuild_usage --account KEY."
+        shown = f"{count} violation{'' if count == 1 else 's'}"
+        return Finding(label, shown, BAD, said, lines=tuple(result.get("lines", ())))
     return Finding(label, "holds", GOOD, checked)
 
 

@@ -6,6 +6,7 @@ them dies. Ends all of it on SIGTERM or Ctrl-C. Standard library only: it must n
 
 import contextlib
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -150,9 +151,14 @@ def announce(port: int) -> None:
     if os.environ.get("HEADROOM_DEMO", "1") != "0":
         lines += ["Demo logins, password “headroom”:", *(f"  {email:<20} {what}" for email, what in LOGINS), ""]
     else:
+        # The command must meet the same database; an address with a password is not for the terminal.
+        var, server = os.environ.get("HEADROOM_VAR"), os.environ.get("DATABASE_URL")
+        where = "in a second terminal, with the same DATABASE_URL," if server else "in a second terminal"
+        folder = f"HEADROOM_VAR={shlex.quote(var)} " if var else ""
         lines += [
-            f"Begin at {address}/admin/first-steps/",
-            "  the first login is made by .venv/bin/python manage.py createsuperuser",
+            f"Make the first login {where} by",
+            f"  {folder}.venv/bin/python manage.py createsuperuser",
+            f"and begin at {address}/admin/first-steps/",
             "",
         ]
     print("\n".join([*lines, "Ctrl-C stops everything."]), flush=True)

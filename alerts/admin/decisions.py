@@ -7,13 +7,13 @@ from django.contrib import admin
 
 from alerts.models import Conversation, HandoverSteps, StoredAnswer, Workflow
 from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline
-from usage.admin.columns import chosen, first_day, linked, structure, worded
+from usage.admin.columns import chosen, facts, first_day, linked, worded
 
 
 class AnswerInline(ReadOnlyInline):
     model = StoredAnswer
     show_change_link = False
-    fields = ("answered_at", "message_id", structure("answer"))
+    fields = ("answered_at", "message_id", facts("answer"))
 
 
 ANSWERED_BY = {"ai_agent": "AI Agent", "handover": "Handover", "inbox": "Inbox", "workflow": "Workflow"}
@@ -68,7 +68,7 @@ class StoredAnswerAdmin(ReadOnlyAdmin):
     unlisted = ("answer",)
     search_fields = ("message_id", "conversation__conversation_id")
     ordering = ("-pk",)
-    fields = ("message_id", linked("conversation"), "answered_at", structure("answer"))
+    fields = ("message_id", linked("conversation"), "answered_at", facts("answer"))
 
 
 @admin.register(Workflow)
@@ -79,7 +79,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
     list_filter = ("is_on", chosen("workspace"))
     list_select_related = ("workspace",)
     search_fields = ("name", "workspace__key", "workspace__name")
-    fields = ("name", linked("workspace"), "position", "is_on", structure("audience"), structure("branches"))
+    fields = ("name", linked("workspace"), "position", "is_on", facts("audience"), facts("branches"))
 
 
 @admin.register(HandoverSteps)
@@ -89,4 +89,4 @@ class HandoverStepsAdmin(ReadOnlyAdmin):
     list_display = ("__str__", linked("workspace"))
     list_select_related = ("workspace",)
     search_fields = ("workspace__key", "workspace__name")
-    fields = (linked("workspace"), structure("steps"))
+    fields = (linked("workspace"), facts("steps"))

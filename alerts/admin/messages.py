@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.csp import CSP
 from django.utils.html import format_html
@@ -45,12 +46,15 @@ class NotificationAdmin(ReadOnlyAdmin):
         linked("account"),
         linked("workspace"),
         linked("metric"),
-        "level",
+        "level_percent",
         "amounts",
         first_day("period", "billing period from"),
         "sent",
-        "dedupe",
     )
+
+    @admin.display(description="level", ordering="level")
+    def level_percent(self, notification: Notification) -> str:
+        return EMPTY if notification.level is None else f"{notification.level}%"
 
     @admin.display(description="e-mails and webhooks")
     def sent(self, notification: Notification) -> Any:
@@ -167,8 +171,10 @@ class DeliveryAdmin(ReadOnlyAdmin):
         return delivery.subject or delivery.get_channel_display()
 
     @admin.display(description="next attempt", ordering="next_attempt_at")
-    def next_attempt(self, delivery: Delivery) -> Any:
-        return delivery.next_attempt_at if delivery.state == Delivery.State.WAITING else EMPTY
+    def next_attempt(self, delivery: Delivery) -> str:
+        if delivery.state != Delivery.State.WAITING:
+            return EMPTY
+        return formats.local_minute(delivery.next_attempt_at, "UTC")
 
     @admin.display(description="headers")
     def headers(self, delivery: Delivery) -> Any:
@@ -267,6 +273,11 @@ class WebhookEndpointAdmin(ServiceAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
             HeadroomAdmin.save_model(self, request, obj, form, change)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+        """Its page has the secret that the receiver needs."""
+        messages.success(request, "Added. Give the secret below to the receiver: it checks signatures with it.")
+        return redirect("admin:alerts_webhookendpoint_change", obj.pk)
 
     @admin.display(description="types")
     def type_list(self, endpoint: WebhookEndpoint) -> str:

@@ -41,7 +41,7 @@ class UsageAlert(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.metric} in {self.workspace} from {self.from_period:%Y-%m-%d %H:%M} UTC"
+        return f"{self.metric} in {self.workspace}"
 
 
 class PlanAlertSwitch(models.Model):
@@ -49,7 +49,7 @@ class PlanAlertSwitch(models.Model):
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
-    is_on = models.BooleanField(default=True)
+    is_on = models.BooleanField("on", default=True)
     period = models.DateTimeField(
         null=True, blank=True, help_text="The billing period in which it was switched on again."
     )
@@ -84,7 +84,7 @@ class SpendAlert(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account}: spend alert from {self.from_period:%Y-%m-%d %H:%M} UTC"
+        return f"{self.account}: spend alert"
 
 
 class Firing(models.Model):
@@ -131,7 +131,7 @@ class LimitState(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
-    is_reached = models.BooleanField(default=False)
+    is_reached = models.BooleanField("reached", default=False)
     period = models.DateTimeField(help_text="The period in which it was told.")
     limit = models.DecimalField(**QUANTITY, null=True)
     quantity = models.DecimalField(**QUANTITY)

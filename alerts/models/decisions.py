@@ -16,7 +16,7 @@ class Conversation(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
     conversation_id = models.CharField(max_length=255)
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
-    is_with_team = models.BooleanField(default=False)
+    is_with_team = models.BooleanField("with the team", default=False)
     first_answered_by = models.CharField(max_length=9, blank=True, help_text="ai_agent, handover, inbox or workflow.")
     first_period = models.DateTimeField(help_text="Period of the first answer: the resolution rate counts it there.")
     first_answered_at = models.DateTimeField()

@@ -39,7 +39,7 @@ class Notification(models.Model):
     threshold = models.DecimalField(**QUANTITY, null=True, blank=True, help_text="Stored units; spend: money.")
     quantity = models.DecimalField(**QUANTITY, null=True, blank=True, help_text="Stored units; spend: money.")
     period = models.DateTimeField(null=True, blank=True)
-    at = models.DateTimeField()
+    at = models.DateTimeField("time")
     title = models.CharField(max_length=200)
     body = models.TextField(blank=True)
     dedupe = models.CharField(
@@ -78,7 +78,7 @@ class WebhookEndpoint(models.Model):
     url = models.URLField("URL", max_length=500)
     secret = models.CharField(max_length=80, help_text="whsec_… base64.")
     previous_secret = models.CharField(max_length=80, blank=True)
-    previous_until = models.DateTimeField(null=True, blank=True)
+    previous_until = models.DateTimeField("old secret valid until", null=True, blank=True)
     types = ArrayField(models.CharField(max_length=40), default=list, blank=True, help_text="Empty = all.")
     is_on = models.BooleanField("on", default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -14,7 +14,7 @@ import smtplib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email.utils import formataddr
+from email.utils import format_datetime, formataddr
 from typing import Any, Final
 
 from django.conf import settings
@@ -157,7 +157,7 @@ class _MailLine:
 
     def send(self, delivery: Delivery, now: datetime) -> None:
         try:
-            message = message_of(delivery)
+            message = message_of(delivery, at=now)
         except ValueError as error:
             raise Refused(f"The message cannot be written: {error}") from error
         if self._backend is None:
@@ -201,9 +201,9 @@ class _MailLine:
                 log.debug("the mail server went away first: %s", error)
 
 
-def message_of(delivery: Delivery) -> EmailMultiAlternatives:
-    """The e-mail exactly as it is or will be sent. ValueError when a header cannot carry what the row says."""
-    message = _empty_message_of(delivery)
+def message_of(delivery: Delivery, *, at: datetime) -> EmailMultiAlternatives:
+    """The e-mail exactly as it is sent at that moment. ValueError when a header cannot carry what the row says."""
+    message = _empty_message_of(delivery, at=at)
     message.body = delivery.text
     if delivery.html:
         message.attach_alternative(delivery.html, "text/html")
@@ -213,18 +213,23 @@ def message_of(delivery: Delivery) -> EmailMultiAlternatives:
 
 
 def headers_of(delivery: Delivery) -> list[tuple[str, str]]:
-    """What stands above the message as it is or will be sent, without how its parts are packed; reads no attachment.
-    ValueError as `message_of`."""
-    headers = _empty_message_of(delivery).message().items()
-    return [(name, str(value)) for name, value in headers if not name.startswith(("Content-", "MIME-"))]
+    """What stands above the message as it was or will be sent, without how its parts are packed; reads no attachment.
+    It has a date once it was sent. ValueError as `message_of`."""
+    hidden = ("Content-", "MIME-") if delivery.sent_at else ("Content-", "MIME-", "Date")
+    headers = _empty_message_of(delivery, at=delivery.sent_at).message().items()
+    return [(name, str(value)) for name, value in headers if not name.startswith(hidden)]
 
 
-def _empty_message_of(delivery: Delivery) -> EmailMultiAlternatives:
+def _empty_message_of(delivery: Delivery, *, at: datetime | None) -> EmailMultiAlternatives:
     return EmailMultiAlternatives(
         subject=delivery.subject,
         from_email=settings.DEFAULT_FROM_EMAIL,
         to=[formataddr((_ADDRESS_SIGNS.sub("", delivery.recipient_name), delivery.recipient))],
-        headers={"Message-ID": delivery.message_id, "Auto-Submitted": "auto-generated"},
+        headers={
+            "Message-ID": delivery.message_id,
+            "Auto-Submitted": "auto-generated",
+            **({"Date": format_datetime(at)} if at else {}),
+        },
     )
 
 

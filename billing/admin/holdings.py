@@ -14,7 +14,7 @@ from billing.models import AddOn, AddOnSubscription, Contract, PeriodTerms, Plan
 from billing.services.purchases import add_add_on, set_contract
 from billing.services.subscriptions import start_subscription
 from usage.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm
-from usage.admin.columns import chosen, filled, first_day, linked, money, quantity, structure
+from usage.admin.columns import chosen, facts, filled, first_day, linked, money, quantity
 from usage.clocks import clock_of
 from usage.models import Account, Period
 from usage.services.audit import Actor
@@ -111,7 +111,7 @@ class AddOnSubscriptionAdmin(ServiceAdmin):
     add_form = AddOnForm
     add_fields = ("account", "add_on")
     fields = (linked("account"), linked("add_on", "add-on"), FROM, UNTIL)
-    list_display = (linked("account"), "add_on", FROM, UNTIL)
+    list_display = (linked("account"), linked("add_on", "add-on"), FROM, UNTIL)
     list_display_links = (FROM,)
     list_filter = (chosen("account"), "add_on", filled("until_period", "end", empty="Open", filled="Has an end"))
     list_select_related = ("account", "add_on")
@@ -217,7 +217,7 @@ class PeriodTermsAdmin(ReadOnlyAdmin):
         quantity("included", stored=False),
         "model",
         money("unit_price", currency="account.currency", exact=True),
-        structure("tiers"),
+        facts("tiers"),
         FURTHER,
         quantity("contracted", stored=False),
         money("contracted_price", currency="account.currency", exact=True),

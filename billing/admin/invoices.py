@@ -27,6 +27,7 @@ from usage.admin.columns import (
     EMPTY,
     anchor,
     chosen,
+    facts,
     filled,
     first_day,
     in_a_row,
@@ -35,7 +36,6 @@ from usage.admin.columns import (
     list_link,
     money,
     quantity,
-    structure,
     zones,
 )
 from usage.models import Period
@@ -132,7 +132,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         ("Amounts", {"fields": (money("subtotal"), money("tax"), money("total"), "paid")}),
         ("Times", {"fields": ("billed_period", "issued_at", "issued_on", "due_on", "previous_cut_at", "cut_at")}),
         ("PDF and e-mail", {"fields": ("pdf", "trouble", "pages")}),
-        ("As printed", {"fields": (structure("frozen"),), "classes": ("collapse",)}),
+        ("As printed", {"fields": (facts("frozen"),), "classes": ("collapse",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -149,7 +149,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     @admin.display(description="paid", ordering="payment__paid_on")
     def paid(self, invoice: Invoice) -> Any:
         payment = getattr(invoice, "payment", None)
-        return payment.paid_on if payment else EMPTY
+        return formats.short_date(payment.paid_on) if payment else EMPTY
 
     @admin.display(description="PDF")
     def pdf(self, invoice: Invoice) -> Any:
@@ -201,7 +201,7 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
         linked("invoice"), linked("account"), "position", "kind", "description", linked("metric"), USED,
         quantity("quantity", stored=False), quantity("included", stored=False), quantity("overage", stored=False),
         money("unit_price", currency="invoice.currency", exact=True), money("amount", currency="invoice.currency"),
-        "previous_cut_at", "cut_at", "ledger", structure("detail"),
+        "previous_cut_at", "cut_at", "ledger", facts("detail"),
     )  # fmt: skip
 
     @admin.display(description="billed usage")
@@ -223,7 +223,7 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
 class InvoiceDocumentAdmin(ReadOnlyAdmin):
     """The bytes of the renderings. The first one is what was sent."""
 
-    list_display = ("__str__", linked("invoice.account", "account"), "pages", "e_invoice", "created_at", "pdf")
+    list_display = ("__str__", linked("invoice.account", "account"), "pages", "profile", "created_at", "pdf")
     list_filter = (filled("e_invoice", "e-invoice", empty="Without", filled="With", is_text=True),)
     list_select_related = ("invoice__account",)
     unlisted = ("invoice__frozen", "missing")
@@ -235,7 +235,7 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
         "rendering",
         "pages",
         "profile",
-        structure("missing", "missing for an e-invoice"),
+        facts("missing", "missing for an e-invoice"),
         "fingerprint",
         "created_at",
         "pdf",
@@ -256,9 +256,9 @@ class InvoiceDocumentAdmin(ReadOnlyAdmin):
         response.headers["Content-Disposition"] = f'inline; filename="{document.invoice.number}.pdf"'
         return response
 
-    @admin.display(description="e-invoice")
+    @admin.display(description="e-invoice", ordering="e_invoice")
     def profile(self, document: InvoiceDocument) -> str:
-        return document.e_invoice
+        return document.e_invoice or "none"
 
     @admin.display(description="SHA-256")
     def fingerprint(self, document: InvoiceDocument) -> str:

@@ -22,7 +22,7 @@ from usage.admin.base import (
     actor_of,
     choices_of,
 )
-from usage.admin.columns import EMPTY, Column, linked, list_link, money, quantity, structure
+from usage.admin.columns import EMPTY, Column, facts, linked, list_link, money, quantity
 from usage.formats import unit_price
 
 PRICE = money("price", exact=True)
@@ -102,7 +102,7 @@ class AddOnRateInline(RateInline):
         "is_unlimited",
         "model",
         money("unit_price", currency="add_on.currency", exact=True),
-        structure("tiers"),
+        facts("tiers"),
     )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -229,7 +229,7 @@ class RateAdmin(ReadOnlyAdmin):
         quantity("included", stored=False),
         "kind",
         "price",
-        structure("tiers"),
+        facts("tiers"),
         FURTHER,
     )
 

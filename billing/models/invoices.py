@@ -64,7 +64,7 @@ class Invoice(models.Model):
     due_on = models.DateField()
     cut_at = models.DateTimeField(help_text="Usage received up to this instant is on it.")
     previous_cut_at = models.DateTimeField(
-        null=True, help_text="The cut before: usage received after it and up to cut_at is new here."
+        null=True, help_text="The cut before: usage received after it and up to this cut is new here."
     )
     currency = models.CharField(max_length=3)
     subtotal = models.DecimalField(**MONEY)
@@ -146,7 +146,7 @@ class BilledUsage(models.Model):
         indexes = [models.Index(fields=["account", "period", "metric", "workspace"], name="billed_by_period")]
 
     def __str__(self) -> str:
-        return f"{self.metric} of {self.workspace}: {self.quantity.normalize():f}"
+        return f"{self.metric} of {self.workspace}"
 
 
 class InvoiceDocument(models.Model):
@@ -208,7 +208,7 @@ class InvoiceDispatch(models.Model):
         indexes = [models.Index(fields=["id"], name="dispatch_waiting", condition=Q(delivered_at=None))]
 
     def __str__(self) -> str:
-        return f"{self.invoice} {self.reason}"
+        return f"{self.invoice} {self.get_reason_display().lower()}"
 
 
 class InvoicePayment(models.Model):

@@ -19,7 +19,7 @@ class PeriodTerms(Pricing):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="terms")
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
     from_period = models.DateTimeField()
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField("active", default=True)
     contracted = models.DecimalField(**AMOUNT, null=True, blank=True, help_text="Display units; empty = no contract.")
     contracted_price = models.DecimalField(**PRICE, null=True, blank=True)
     plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")

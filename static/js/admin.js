@@ -37,3 +37,8 @@ function nameParts() {
 // Those scripts run when they like, and again for every row that is added.
 nameParts();
 new MutationObserver(nameParts).observe(document.body, { childList: true, subtree: true });
+
+// The page's own place in the sidebar is in sight.
+const sidebar = document.getElementById("nav-sidebar");
+const here = sidebar?.querySelector(".current-model")?.getBoundingClientRect();
+if (here && here.bottom > innerHeight) sidebar.scrollTop = here.top - innerHeight / 2;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -123,6 +123,15 @@ def test_messages_can_be_read_as_they_look(account: Account, admin_client: Clien
     assert webhook is not None
     shown = admin_client.get(reverse("admin:alerts_delivery_change", args=[webhook.pk])).content.decode()
     assert "usage.alert.reached" in shown or "limit.reached" in shown
+
+
+def test_a_message_has_the_date_on_which_it_was_sent(account: Account, admin_client: Client) -> None:
+    delivery = Delivery.objects.filter(channel=Delivery.Channel.EMAIL).earliest("pk")
+    page = reverse("admin:alerts_delivery_change", args=[delivery.pk])
+    Delivery.objects.filter(pk=delivery.pk).update(sent_at=None)
+    assert "Date: " not in admin_client.get(page).content.decode()
+    Delivery.objects.filter(pk=delivery.pk).update(sent_at=datetime(2026, 7, 2, 12, tzinfo=UTC))
+    assert "Date: Thu, 02 Jul 2026 12:00:00 +0000" in admin_client.get(page).content.decode()
 
 
 def test_health_says_what_is_wrong(account: Account, admin_client: Client) -> None:

@@ -9,8 +9,9 @@ from django.contrib import admin
 from django.db.models import CompositePrimaryKey
 from django.test import Client
 from django.urls import reverse
+from django_q.models import OrmQ
 
-from usage.models import Account
+from usage.models import Account, AuditEntry
 
 OURS = ("usage", "billing", "alerts")
 ALL = sorted((model for model in admin.site._registry), key=lambda model: model._meta.label)
@@ -127,3 +128,22 @@ def test_an_account_with_rows_that_can_only_be_read_can_be_renamed(account: Acco
     failed = admin_client.post(address_of, {"name": "", **rows})
     assert failed.status_code == 200
     assert "atlas" in failed.content.decode()
+
+
+def test_a_waiting_job_is_called_by_what_it_does(account: Account, admin_client: Client) -> None:
+    job = OrmQ.objects.earliest("pk")
+    assert f"alerts.jobs.evaluate_terms ({job.pk})" in admin_client.get(address(OrmQ, "change", job.pk)).content.decode()
+
+
+def test_what_is_kept_as_json_is_read_as_names_and_values(account: Account, admin_client: Client) -> None:
+    entry = AuditEntry.objects.create(
+        action="limit.changed",
+        subject="x",
+        after={"is_on": True, "other_levels": [], "rules": [{"also": "<b>"}, {"none": None}], "types": ["a", "b"]},
+    )
+    page = admin_client.get(address(AuditEntry, "change", entry.pk)).content.decode()
+    assert (
+        '<dl class="words"><dt>is on</dt><dd>yes</dd><dt>rules</dt><dd><ol class="words"><li><dl class="words">'
+        '<dt>also</dt><dd>&lt;b&gt;</dd></dl></li><li><dl class="words"><dt>none</dt><dd>–</dd></dl></li></ol></dd>'
+        "<dt>types</dt><dd>a, b</dd><dt>other levels</dt><dd>–</dd></dl>"
+    ) in page

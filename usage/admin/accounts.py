@@ -246,6 +246,7 @@ class PeriodAdmin(ReadOnlyAdmin):
     """Billing periods that were opened so far."""
 
     list_display = ("period", linked("account"), "starts_at", "ends_at", "zone", "days", "usage")
+    fields = (linked("account"), "first_day", "last_day", "days", "zone", "starts_at", "ends_at", "usage")
     list_filter = (chosen("account"),)
     list_select_related = ("account",)
     search_fields = ("account__key", "account__name")
@@ -316,4 +317,5 @@ class WorkspaceAdmin(ServiceAdmin):
     @admin.display(description="belongs to it")
     def pages(self, workspace: Workspace) -> Any:
         links = [list_link(view, label, workspace__id__exact=workspace.pk) for label, view in registry.WORKSPACE.lists]
-        return in_a_row(links)
+        usage = list_link("admin:usage_lookup", "Usage", account=workspace.account.key, workspace=workspace.key)
+        return in_a_row([*links, usage])

@@ -20,6 +20,7 @@ from django.utils.choices import BaseChoiceIterator
 from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from usage.admin.columns import zones
 from usage.admin.lists import SharedRows
@@ -136,6 +137,10 @@ class HeadroomAdmin(PlainAdmin):
             f'<input type="checkbox" name="{ACTION_CHECKBOX_NAME}" value="{escape(str(obj.pk))}" class="action-select"'
             f' aria-label="Select this object for an action - {escape(str(obj))}">'
         )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = str(capfirst(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[SharedRows]:
         return SharedRows
@@ -348,7 +353,9 @@ def _trail_of(obj: Any) -> dict[str, Any]:
         return {"account__id__exact": obj.pk}
     if isinstance(obj, Workspace):
         return {"workspace__id__exact": obj.pk}
-    name = getattr(obj, "email", "") or getattr(obj, "number", "") or getattr(obj, "prefix", "")
+    name = (
+        getattr(obj, "email", "") or getattr(obj, "number", "") or getattr(obj, "prefix", "") or getattr(obj, "url", "")
+    )
     for relation in ("workspace", "account"):
         place = getattr(obj, f"{relation}_id", None)
         if place is not None:

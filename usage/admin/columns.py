@@ -145,8 +145,39 @@ def _zone_at(path: str) -> Subquery:
     return Subquery(clocks.order_by("-starts_at").values("zone")[:1])
 
 
+def facts(path: str, label: str = "") -> Column:
+    """JSON as names and values to read, empty ones as a dash."""
+
+    @admin.display(description=label or path.replace("_", " "))
+    def column(obj: Any) -> Any:
+        return SafeString(_in_words(attribute(obj, path)))
+
+    return column
+
+
+def _in_words(value: Any) -> str:
+    match value:
+        case _ if value in (None, "", [], {}):
+            return EMPTY
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            pairs = (
+                f"<dt>{escape(str(name).replace('_', ' '))}</dt><dd>{_in_words(each)}</dd>"
+                for name, each in value.items()
+            )
+            return f'<dl class="words">{"".join(pairs)}</dl>'
+        case list() if any(isinstance(each, dict | list) for each in value):
+            return f'<ol class="words">{"".join(f"<li>{_in_words(each)}</li>" for each in value)}</ol>'
+        case list():
+            return escape(", ".join(map(str, value)))
+        case str() if "\n" in value:
+            return f'<pre class="structure">{escape(value)}</pre>'
+    return escape(str(value))
+
+
 def structure(path: str, label: str = "") -> Column:
-    """JSON as indented text."""
+    """JSON as indented text, as it is sent."""
 
     @admin.display(description=label or path.replace("_", " "))
     def column(obj: Any) -> Any:

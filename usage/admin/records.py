@@ -8,7 +8,7 @@ from django.contrib import admin
 
 from usage.admin import registry
 from usage.admin.base import ReadOnlyAdmin
-from usage.admin.columns import chosen, filled, linked, structure
+from usage.admin.columns import chosen, facts, filled, linked
 from usage.models import AuditEntry, Heartbeat, JobRun
 
 registry.ACCOUNT.lists.append(("Audit trail", "usage_auditentry"))
@@ -36,8 +36,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         linked("account"),
         linked("workspace"),
         "reason",
-        structure("before"),
-        structure("after"),
+        facts("before"),
+        facts("after"),
     )
 
 
@@ -49,7 +49,7 @@ class JobRunAdmin(ReadOnlyAdmin):
     list_filter = ("name", filled("finished_at", "state", empty="Not finished", filled="Finished"), "slot")
     search_fields = ("name",)
     ordering = ("-pk",)
-    fields = ("name", "slot", "started_at", "finished_at", structure("result"))
+    fields = ("name", "slot", "started_at", "finished_at", facts("result"))
 
     @admin.display(description="took")
     def took(self, run: JobRun) -> str:

@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                 ('email', models.EmailField(max_length=254, unique=True, validators=[usage.validators.validate_plain_text], verbose_name='e-mail')),
                 ('name', models.CharField(blank=True, max_length=120, validators=[usage.validators.validate_plain_text])),
                 ('is_staff', models.BooleanField(default=False, help_text='May open the admin.', verbose_name='admin')),
-                ('is_active', models.BooleanField(default=True, help_text='Switch off instead of deleting: sessions end at once.')),
+                ('is_active', models.BooleanField(default=True, help_text='Switch off instead of deleting: sessions end at once.', verbose_name='active')),
                 ('date_joined', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
@@ -140,7 +140,7 @@ class Migration(migrations.Migration):
                 ('supports_limit', models.BooleanField(default=False, help_text='Teammates may set a hard limit.', verbose_name='limit')),
                 ('agent_name', models.CharField(blank=True, help_text='The agent a limit switches off: “AI Agent”.', max_length=60, validators=[usage.validators.validate_plain_text])),
                 ('channel', models.CharField(blank=True, help_text='chat, email, sms, whatsapp or phone, for analytics.', max_length=12)),
-                ('is_active', models.BooleanField(default=True)),
+                ('is_active', models.BooleanField(default=True, verbose_name='active')),
             ],
             options={
                 'ordering': ['position', 'key'],
@@ -283,7 +283,7 @@ class Migration(migrations.Migration):
             name='AuditEntry',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='time')),
                 ('actor_name', models.CharField(help_text='As it was at the time: a person, a key, a command.', max_length=254)),
                 ('how', models.CharField(choices=[('screen', 'Web page'), ('api', 'API'), ('admin', 'Admin'), ('command', 'Command line'), ('system', 'Headroom itself')], max_length=8)),
                 ('action', models.CharField(help_text='What happened, as “limit.changed” or “alert.refused”.', max_length=60)),
@@ -297,7 +297,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'audit entry',
-                'verbose_name_plural': 'audit trail',
+                'verbose_name_plural': 'audit entries',
                 'ordering': ['-at', '-id'],
             },
         ),

@@ -41,7 +41,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField("e-mail", max_length=254, unique=True, validators=[validate_plain_text])
     name = models.CharField(max_length=120, blank=True, validators=[validate_plain_text])
     is_staff = models.BooleanField("admin", default=False, help_text="May open the admin.")
-    is_active = models.BooleanField(default=True, help_text="Switch off instead of deleting: sessions end at once.")
+    is_active = models.BooleanField(
+        "active", default=True, help_text="Switch off instead of deleting: sessions end at once."
+    )
     date_joined = models.DateTimeField(db_default=Now(), editable=False)
 
     USERNAME_FIELD = "email"

@@ -37,4 +37,4 @@ class UsageLimit(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.metric} in {self.workspace} from {self.from_period:%Y-%m-%d %H:%M} UTC"
+        return f"{self.metric} in {self.workspace}"

@@ -52,7 +52,7 @@ class Metric(models.Model):
     channel = models.CharField(
         max_length=12, blank=True, help_text="chat, email, sms, whatsapp or phone, for analytics."
     )
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField("active", default=True)
 
     class Meta:
         ordering = ["position", "key"]

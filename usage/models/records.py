@@ -22,7 +22,7 @@ class AuditEntry(models.Model):
         COMMAND = "command", "Command line"
         SYSTEM = "system", "Headroom itself"
 
-    at = models.DateTimeField(db_default=Now())
+    at = models.DateTimeField("time", db_default=Now())
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -47,7 +47,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name = "audit entry"
-        verbose_name_plural = "audit trail"
+        verbose_name_plural = "audit entries"
         ordering = ["-at", "-id"]
         indexes = [
             models.Index(fields=["account", "-at"], name="audit_by_account"),
