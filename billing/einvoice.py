@@ -14,7 +14,8 @@ from decimal import Decimal
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from billing.money import decimals, round_money
+from billing.money import round_money
+from usage.currencies import decimals
 
 PROFILE: Final = "EN 16931"
 

@@ -1,4 +1,4 @@
-"""Money: the one rounding, and how amounts are written (spec 5, 10.5).
+"""Money: the one rounding, and how the API writes amounts (spec 5, 10.5); `usage.formats` writes them for people.
 
 Amounts are exact Decimals until they become a line; then `round_money` rounds them once, half-up, to the minor unit of
 ISO 4217.
@@ -6,24 +6,12 @@ ISO 4217.
 
 from __future__ import annotations
 
-from copy import copy
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from usage.currencies import CURRENCIES, decimals
+from usage.currencies import decimals
 from usage.rounding import EXACT, exact, plain_quantity, round_half_up
-
-__all__ = [
-    "CURRENCIES",
-    "RATE_DECIMALS",
-    "decimals",
-    "format_money",
-    "format_rate",
-    "plain_money",
-    "plain_rate",
-    "round_money",
-]
 
 RATE_DECIMALS: Final = 10
 _UNITS: Final = {digits: Decimal(1).scaleb(-digits) for digits in range(5)}
@@ -59,27 +47,3 @@ def plain_rate(unit_price: Decimal, currency: str) -> str:
     whole, _, fraction = plain_quantity(finest).partition(".")
     fraction = fraction.ljust(decimals(currency), "0")
     return f"{whole}.{fraction}" if fraction else whole
-
-
-def format_money(amount: Decimal, currency: str, *, locale: str = "en_US") -> str:
-    """For people: "$18.50", "¥1,850", "-$3.00"; rounded to the currency's decimals, as `locale` writes money."""
-    return _written(round_money(amount, currency), currency, locale, decimals(currency), decimals(currency))
-
-
-def format_rate(unit_price: Decimal, currency: str, *, locale: str = "en_US") -> str:
-    """A price per unit, which may be finer than the currency: "$0.50", "$0.0045"; up to 10 decimals, never rounded to
-    cents."""
-    least = decimals(currency)
-    rounded = round_half_up(exact(unit_price, "unit_price"), Fraction(1, 10**RATE_DECIMALS))
-    return _written(rounded, currency, locale, least, max(least, RATE_DECIMALS))
-
-
-def _written(amount: Decimal, currency: str, locale: str, least: int, most: int) -> str:
-    # Imported here because locale data take a tenth of a second to load, and arithmetic needs none of them.
-    from babel import Locale
-
-    parsed = Locale.parse(locale)
-    pattern = copy(parsed.currency_formats["standard"])
-    pattern.frac_prec = (least, most)
-    # currency_digits would bring CLDR's number of decimals back.
-    return str(pattern.apply(amount, parsed, currency=currency, currency_digits=False))

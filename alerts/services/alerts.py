@@ -16,9 +16,10 @@ from django.db.models import QuerySet, Sum
 from alerts.models import PlanAlertSwitch, SpendAlert, UsageAlert
 from alerts.selectors import AlertSetting, State, alert_state_of, spend_alert_of
 from alerts.services.evaluate import evaluate, look_again, queue_evaluation
-from billing.money import decimals, plain_money
+from billing.money import plain_money
 from billing.selectors.charges import charges_so_far
 from usage.clocks import Clock
+from usage.currencies import decimals
 from usage.errors import InvalidInput
 from usage.models import Account, Metric, UsageTotal, Workspace
 from usage.rounding import parse_whole_number, plain_quantity, stored_quantity

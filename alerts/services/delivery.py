@@ -12,7 +12,7 @@ import random
 import re
 import smtplib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import format_datetime, formataddr
 from typing import Any, Final
@@ -62,7 +62,6 @@ class Sent:
     later: int = 0
     failed: int = 0
     is_finished: bool = True
-    away: set[str] = field(default_factory=set)
 
 
 def deliver_due(*, clock: Clock, until: datetime | None = None) -> Sent:

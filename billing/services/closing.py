@@ -27,7 +27,7 @@ from billing.selectors.terms import terms_for
 from billing.services.adjustments import adjustments_for
 from billing.services.freezing import chart_facts, charted_lines, frozen_facts, tax_on
 from billing.services.issuing import Draft, DraftLine, bills_usage, issue_documents, subtotal_of
-from usage.clocks import Clock, account_clock
+from usage.clocks import Clock
 from usage.errors import Conflict, HeadroomError, NotFound
 from usage.faultpoints import reach
 from usage.models import Account, Period
@@ -118,11 +118,6 @@ def close_due(*, clock: Clock, by: Actor, until: datetime | None = None) -> Clos
                     # Nothing to bill in its oldest period: its later ones are walked through one by one.
                     done.issued += len(close_account(account_id=account_id, clock=clock, by=by))
     return done
-
-
-def own_clock(account: Account) -> Clock:
-    """The clock that closes this account: a sandbox account's own one."""
-    return account_clock(account_id=account.pk, is_sandbox=account.is_sandbox)
 
 
 def _opened(due: Due, start: datetime) -> Period | None:

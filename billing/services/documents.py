@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -261,8 +261,3 @@ def _checked(electronic: EInvoice, number: str) -> EInvoice:
 @lru_cache(maxsize=1)
 def _stylesheet() -> str:
     return Path(settings.BASE_DIR, "static", "css", "invoice.css").read_text()
-
-
-def failed_renderings() -> Sequence[Any]:
-    """Invoices whose PDF could not be made, for the health page, newest first."""
-    return list(RenderingTrouble.objects.select_related("invoice__account").order_by("-next_attempt_at")[:50])

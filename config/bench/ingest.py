@@ -20,7 +20,6 @@ from config.bench.load import Answers, WrongAnswer, http_request, send_all
 from config.bench.measure import Row, Sample, alternate, memory_of, row, typical
 from usage.models import Metric, Period
 from usage.periods import local_day
-from usage.services.ingest import ingest_sent
 
 BATCH: Final = 1000
 SOURCE: Final = "https://bench.example/app"
@@ -132,31 +131,6 @@ def batches(ground: Ground) -> Iterator[Row]:
     if len(memory) > 1 and memory[0]:
         yield row("ingest_memory", "MB", memory[-1] / 1e6, floor=memory[0] / 1e6, most_ratio=1.1)
     tidy("usage_usagetotal", "usage_usageday")
-
-
-def in_process(ground: Ground) -> Iterator[Row]:
-    """The same without HTTP: judging, one transaction and its statements for each batch."""
-    events = Events(ground)
-    each = max(1, ground.sizes.batches // len(ground.senders))
-
-    def copy(number: int) -> Sample:
-        parts = [events.stored(ground.senders[0], BATCH) for _ in range(each)]
-        with ground.watch_here() as watch:
-            for part in parts:
-                _copy(part)
-        return watch.sample(each * BATCH)
-
-    def service(number: int) -> Sample:
-        sender = ground.senders[0]
-        bodies = [json.dumps(events.sent(sender, BATCH)) for _ in range(each)]
-        with ground.watch_here() as watch:
-            for body in bodies:
-                ingest_sent(account_id=sender.account_id, sent=json.loads(body), clock=lambda: ground.now)
-        return watch.sample(each * BATCH)
-
-    copied, counted = alternate(ground.sizes.rounds, copy, service)
-    floor, cost = typical(copied, lambda s: s.cost), typical(counted, lambda s: s.cost)
-    yield row("ingest_service_cpu", "µs/event", cost * 1e6, floor=floor * 1e6)
 
 
 def single(ground: Ground) -> Iterator[Row]:

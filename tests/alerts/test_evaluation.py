@@ -66,6 +66,11 @@ def test_after_a_level_the_next_one_wakes(story: Story) -> None:
     assert level_of(story) is None
 
 
+def test_usage_that_fell_below_its_baseline_does_not_wake_for_levels_up_to_it(story: Story) -> None:
+    story.uses(25).uses(60).alert(100, halves=True).takes_back().evaluates()
+    assert level_of(story) == 100
+
+
 def test_the_limit_is_a_level_too(story: Story) -> None:
     story.about("ai_resolutions").limit(3).uses(1).evaluates()
     assert level_of(story) == 3
@@ -78,6 +83,16 @@ def test_a_pool_level_is_shared_out_among_the_workspaces(a_story: Callable[..., 
     story.uses(30).at("birch").uses(10).evaluates()
     # 80 of 100 minutes are told next: 40 remain, 20 for each; kept in seconds.
     assert (level_of(story), level_of(story, "birch")) == (50 * 60, 30 * 60)
+
+
+def test_parts_that_do_not_divide_are_rounded_down_so_that_nobody_is_told_late(a_story: Callable[..., Story]) -> None:
+    places = tuple(f"place-{number}" for number in range(7))
+    story = a_story(workspaces=places, plan="starter", metric_key="phone")
+    for place in places:
+        story.at(place).uses(1)
+    story.evaluates()
+    asleep = sum(level_of(story, place) or 0 for place in places)  # what they come to before one of them wakes
+    assert 80 * 60 - Decimal("0.00001") < asleep <= 80 * 60
 
 
 def test_the_pool_cannot_cross_without_a_workspace_reaching_its_part(a_story: Callable[..., Story]) -> None:

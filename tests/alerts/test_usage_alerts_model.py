@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerts.levels import levels_of, newly_reached
+from alerts.levels import levels_of
 from alerts.models import Firing
 from tests.alerts.timeline import Story
 
@@ -49,9 +49,9 @@ class Model:
         if self.in_force is None:
             return
         threshold, halves = self.in_force
-        levels = {level: percent for percent, level in levels_of(Decimal(threshold), halves)}
-        for level in newly_reached(baseline=Decimal(self.baseline), now=Decimal(sum(self.used)), levels=levels):
-            self.fired.add((self.month, threshold, levels[level]))
+        for percent, level in levels_of(Decimal(threshold), halves):
+            if self.baseline < level <= sum(self.used):
+                self.fired.add((self.month, threshold, percent))
 
     def set(self, wanted: tuple[int, bool] | None) -> None:
         self.look()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.money import decimals, round_money
+from billing.money import round_money
 from billing.proration import seat_charge, split
+from usage.currencies import decimals
 
 EXAMPLES = settings(max_examples=int(os.environ.get("HEADROOM_EXAMPLES", "200")), deadline=None)
 currencies = st.sampled_from(["JPY", "USD", "KWD", "CLF"])

@@ -145,13 +145,6 @@ def quantity(value: object, unit: str = "") -> str:
 
 
 @register.filter
-def short_quantity(value: object) -> str:
-    """`12k`, `3.4M`: only for axes and narrow labels, never for money."""
-    amount = _decimal(value)
-    return "–" if amount is None else formats.short_number(amount)
-
-
-@register.filter
 def percent(value: object, digits: int = 0) -> str:
     """`{{ rate|percent:1 }}`: a value that is already in per cent."""
     amount = _decimal(value)
