@@ -90,21 +90,6 @@ def period_at(
         raise ValueError(f"at {moment.isoformat()}: the period leaves the calendar (years 1 to 9999)") from error
 
 
-def next_period(
-    period: Period,
-    *,
-    anchor: datetime,
-    zone: str,
-    interval: str,
-    starts_at: datetime | None = None,
-    starts_on: date | None = None,
-) -> Period:
-    """The period that begins where `period` ends, by the clock given (as in `period_at`, which see for the errors)."""
-    return period_at(
-        anchor=anchor, zone=zone, interval=interval, at=period.ends_at, starts_at=starts_at, starts_on=starts_on
-    )
-
-
 def change_of_clock(
     *,
     anchor: datetime,

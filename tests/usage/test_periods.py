@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.usage.zones import EXAMPLES, ZONES, instants, intervals, local, oracle_instant, utc, walls, zones
-from usage.periods import MONTHS, Period, next_period, period_at
+from usage.periods import MONTHS, Period, period_at
 
 # --- the rule, against the oracle -----------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ def test_every_instant_belongs_to_exactly_one_period_and_periods_tile(wall, zone
     assert at in period
     assert period_at(**clock, at=period.starts_at) == period
     assert period_at(**clock, at=period.ends_at - timedelta(microseconds=1)) == period
-    after = next_period(period, **clock)
+    after = period_at(at=period.ends_at, **clock)
     assert after.starts_at == period.ends_at
     before = period_at(**clock, at=period.starts_at - timedelta(microseconds=1))
     assert before.ends_at == period.starts_at
@@ -56,7 +56,7 @@ def test_periods_tile_in_every_zone_from_1990_to_2040():
         period = period_at(**clock, at=utc(1990, 1, 1))
         count = 0
         while period.starts_at < utc(2040, 1, 1):
-            following = next_period(period, **clock)
+            following = period_at(at=period.ends_at, **clock)
             assert following.starts_at == period.ends_at
             period, count = following, count + 1
         assert count in (100, 101)
@@ -120,7 +120,7 @@ def test_a_boundary_in_a_skipped_hour_moves_forward_and_the_next_one_is_back_at_
     clock = {"anchor": local(zone, 2024, 2, 10, 2, 30), "zone": zone, "interval": "month"}
     period = period_at(**clock, at=local(zone, 2024, 3, 1))
     assert period.ends_at == local(zone, 2024, 3, 10, 3, 30)
-    assert next_period(period, **clock).ends_at == local(zone, 2024, 4, 10, 2, 30)
+    assert period_at(at=period.ends_at, **clock).ends_at == local(zone, 2024, 4, 10, 2, 30)
 
 
 def test_a_boundary_in_a_repeated_hour_is_its_first_occurrence():
@@ -149,7 +149,7 @@ def test_a_boundary_on_a_day_that_never_was_is_the_beginning_of_the_next(zone, a
     clock = {"anchor": local(zone, *anchor), "zone": zone, "interval": "month"}
     period = period_at(**clock, at=local(zone, *at))
     assert period.ends_at == local(zone, *boundary)
-    assert next_period(period, **clock).starts_at == local(zone, *boundary)
+    assert period_at(at=period.ends_at, **clock).starts_at == local(zone, *boundary)
 
 
 def test_a_zone_may_be_named_or_given():

@@ -9,7 +9,7 @@ and the same numbers always give the same picture. Quantities are Decimals in th
 
 from usage.charts.bar import Part, UsageBar, level_bar, usage_bar
 from usage.charts.daily import closed_chart, daily_chart
-from usage.charts.history import HistoryChart, HistoryPeriod, history_chart, spark
+from usage.charts.history import HistoryChart, HistoryPeriod, history_chart
 from usage.charts.level import level_chart
 from usage.charts.paper import PaperChart, PaperPanel, paper_chart
 from usage.charts.parts import DailyChart
@@ -28,6 +28,5 @@ __all__ = [
     "level_bar",
     "level_chart",
     "paper_chart",
-    "spark",
     "usage_bar",
 ]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate
 from typing import Any
 
 from usage.charts import placing, words
 from usage.charts.labels import Point
-from usage.charts.parts import Box, DailyChart, Dot, Tick, Words, bar, day_names, points
+from usage.charts.parts import Box, DailyChart, Dot, Tick, Words, bar, day_names, points, points_above
 from usage.charts.scale import FULL, Column, Scale, percent, scale_to, text, time_axis
 
 ZERO = Decimal(0)
@@ -83,7 +83,7 @@ def daily_chart(
     begun = [column for column in axis.columns if column.left < now]
     ours = _series(begun, own)
     everyone = _series(begun, pool or {})
-    before = _running(previous)
+    before = list(accumulate(previous))
     has_usage = ours.total > 0 or everyone.total > 0
     if has_usage and not done:
         ours.projected = projected
@@ -146,7 +146,7 @@ def daily_chart(
         future=_future(now, scale) if has_usage else None,
         bars=_bars(begun, ours.days, day_scale, running=not done),
         areas=tuple(_area(drawn, now, scale) for drawn in (pool_line, line) if drawn),
-        over=_over(top_line, scale.y(included)) if included is not None and top_line else "",
+        over=points_above(top_line, scale.y(included)) if included is not None and top_line else "",
         previous=points(past),
         projections=tuple(points(series.ahead) for series in (everyone, ours) if series.ahead),
         pool=pool_line,
@@ -192,15 +192,7 @@ def _series(columns: Sequence[Column], usage: Mapping[date, Decimal]) -> _Series
         return _Series()
     days = [usage.get(column.on, ZERO) for column in columns]
     days[-1] += sum((quantity for on, quantity in usage.items() if on > columns[-1].on), ZERO)
-    return _Series(days=days, sums=_running(days))
-
-
-def _running(days: Sequence[Decimal]) -> list[Decimal]:
-    sums, total = [], ZERO
-    for quantity in days:
-        total += quantity
-        sums.append(total)
-    return sums
+    return _Series(days=days, sums=list(accumulate(days)))
 
 
 def _spread(sums: Sequence[Decimal], scale: Scale) -> list[Point]:
@@ -261,19 +253,6 @@ def _area(line: str, now: int, scale: Scale) -> str:
     """What lies below a line, which ends now."""
     base = text(scale.bottom)
     return f"0,{base} {line} {text(now)},{base}"
-
-
-def _over(curve: Sequence[Point], level: int) -> str:
-    """The part of the curve above the included amount, closed along the blue line at the exact crossings; else ""."""
-    above: list[Point] = []
-    for (x0, y0), (x1, y1) in pairwise(curve):
-        if (y0 < level) != (y1 < level):
-            above.append((x0 + (x1 - x0) * (level - y0) // (y1 - y0), level))
-        if y1 < level:
-            above.append((x1, y1))
-    if above and curve[-1][1] < level:
-        above.append((curve[-1][0], level))
-    return points(above)
 
 
 def _dots(ours: _Series, everyone: _Series) -> tuple[Dot, ...]:

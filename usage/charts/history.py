@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from usage.charts.labels import Place, box_at, size_of
-from usage.charts.parts import MIN_BAR, Box, Tick, Words, points
+from usage.charts.parts import MIN_BAR, Box, Tick, Words
 from usage.charts.scale import FULL, Scale, percent, scale_to, text
 from usage.charts.words import estimate, label_number
 from usage.formats import figure, short_number
@@ -183,13 +183,3 @@ def _steps(
         steps.append(Step(percent(left), percent(right), text(y), text(y)))
         before = period.included
     return tuple(steps), tuple(notes)
-
-
-def spark(quantities: Sequence[Decimal]) -> str:
-    """The shape of a series for `<polyline points>` in a `viewBox="0 0 100 24"`; "" for fewer than two values."""
-    if len(quantities) < 2:
-        return ""
-    highest = max(max(quantities), Decimal(1))
-    scale = Scale(top=200, bottom=2200, top_value=highest, step=highest)
-    last = len(quantities) - 1
-    return points([(FULL * index // last, scale.y(value)) for index, value in enumerate(quantities)])

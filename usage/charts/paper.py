@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from itertools import pairwise
+from itertools import accumulate
 
+from usage.charts.parts import points, points_above
 from usage.charts.scale import text
 from usage.charts.words import label_number
 from usage.formats import day_and_month, number
@@ -95,10 +96,8 @@ def _shape(panel: PaperPanel, index: int) -> PaperShape:
     left = (index % 2) * (PANEL + GAP)
     down = (index // 2) * ROW
     count = max(len(panel.days), 1)
-    sums, total = [], Decimal(0)
-    for quantity in panel.days:
-        total += quantity
-        sums.append(total)
+    sums = list(accumulate(panel.days))
+    total = sums[-1] if sums else Decimal(0)
     highest = max(total, panel.included or Decimal(0), Decimal(1))
     height = BASE - TOP - 1000
 
@@ -129,28 +128,12 @@ def _shape(panel: PaperPanel, index: int) -> PaperShape:
         base=text(down + BASE),
         foot=text(down + FOOT),
         foot_words=text(down + FOOT + 1100),
-        line=_points(curve),
-        area=_points([*curve, (curve[-1][0], down + BASE)]),
-        over=_above(curve, level),
+        line=points(curve),
+        area=points([*curve, (curve[-1][0], down + BASE)]),
+        over="" if level is None else points_above(curve, level),
         included_y="" if level is None else text(level),
         included_words_y=label_y,
         included_x=text(left + 300),
         included_words="" if panel.included is None else f"{panel.word} {label_number(panel.included)}",
         bars=tuple(bars),
     )
-
-
-def _points(curve: Sequence[tuple[int, int]]) -> str:
-    return " ".join(f"{text(x)},{text(y)}" for x, y in curve)
-
-
-def _above(curve: Sequence[tuple[int, int]], level: int | None) -> str:
-    if level is None or curve[-1][1] >= level:
-        return ""
-    above = []
-    for (x0, y0), (x1, y1) in pairwise(curve):
-        if (y0 < level) != (y1 < level):
-            above.append((x0 + (x1 - x0) * (level - y0) // (y1 - y0), level))
-        if y1 < level:
-            above.append((x1, y1))
-    return _points([*above, (curve[-1][0], level)])

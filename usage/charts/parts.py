@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from usage.charts.labels import Label, Point
@@ -100,6 +101,19 @@ class DailyChart:
 
 def points(curve: Sequence[Point]) -> str:
     return " ".join([f"{text(x)},{text(y)}" for x, y in curve])
+
+
+def points_above(curve: Sequence[Point], level: int) -> str:
+    """The part of the curve above a level, closed along it at the exact crossings; "" when none is."""
+    above: list[Point] = []
+    for (x0, y0), (x1, y1) in pairwise(curve):
+        if (y0 < level) != (y1 < level):
+            above.append((x0 + (x1 - x0) * (level - y0) // (y1 - y0), level))
+        if y1 < level:
+            above.append((x1, y1))
+    if above and curve[-1][1] < level:
+        above.append((curve[-1][0], level))
+    return points(above)
 
 
 def words_at(label: Label, *, kind: str = "", now: int = 10_000) -> Words:

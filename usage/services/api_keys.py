@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from usage.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from usage.errors import Conflict, InvalidInput, Unauthorized
 from usage.models import Account, ApiKey, AuditEntry
 from usage.services.audit import Actor, record
 from usage.sql import prepared
@@ -183,14 +183,6 @@ def authenticate_for(header: str | None, workspace_key: str, now: datetime) -> t
     if workspace_id is None:
         return caller, None
     return caller, WorkspaceOfCall(id=workspace_id, key=workspace_key, account_id=account_id, is_sandbox=is_sandbox)
-
-
-def find_api_key(prefix: str) -> ApiKey:
-    """The stored key with that public part. Raises NotFound."""
-    key = ApiKey.objects.filter(prefix=prefix).first()
-    if key is None:
-        raise NotFound("There is no such key.")
-    return key
 
 
 def _parts(header: str | None) -> tuple[str, str]:
