@@ -1,5 +1,4 @@
-"""Plans of an account: start, change, move to a newer version, cancel (spec 5.3, 5.5). Add-ons and contracts, of
-`billing.services.purchases`, can be had from here too.
+"""Plans of an account: start, change, move to a newer version, cancel (spec 5.3, 5.5).
 
 Everything here takes the account's lock, writes its rows, the terms and the audit entry in one transaction.
 """
@@ -15,8 +14,6 @@ from billing.errors import IntervalDiffers, NoSubscription, NotABoundary
 from billing.models import AddOn, AddOnSubscription, Plan, Subscription
 from billing.selectors.changes import UPGRADE, kind_of_change
 from billing.selectors.holdings import Holdings, holdings_of
-from billing.selectors.preview import preview_change
-from billing.services.purchases import add_add_on, end_add_on, end_contract, set_contract
 from billing.services.terms import check_currency, recompute_terms
 from usage.clocks import Clock
 from usage.errors import BeforeFirstPeriod, Conflict
@@ -27,18 +24,6 @@ from usage.services.audit import Actor, record
 from usage.services.locks import lock_account
 from usage.services.periods import next_period_of, open_period
 from usage.signals import account_changed
-
-__all__ = [
-    "add_add_on",
-    "cancel",
-    "change_plan",
-    "end_add_on",
-    "end_contract",
-    "move_to_version",
-    "preview_change",
-    "set_contract",
-    "start_subscription",
-]
 
 
 @transaction.atomic

@@ -7,7 +7,8 @@ import pytest
 
 from billing.models import Plan
 from billing.selectors import advice_for, history_read
-from billing.services.subscriptions import set_contract, start_subscription
+from billing.services.purchases import set_contract
+from billing.services.subscriptions import start_subscription
 from tests.factories import BY, make_account, metric, use
 from usage.models import Account
 from usage.selectors import current_period, last_periods

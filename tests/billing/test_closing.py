@@ -7,7 +7,8 @@ import pytest
 
 from billing.models import BilledUsage, Invoice, InvoiceDispatch, NumberSeries
 from billing.services.closing import close_account, close_due, close_period
-from billing.services.subscriptions import change_plan, set_contract
+from billing.services.purchases import set_contract
+from billing.services.subscriptions import change_plan
 from tests.billing.books import (
     AUGUST,
     HOUR,

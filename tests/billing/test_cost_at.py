@@ -7,7 +7,8 @@ import pytest
 
 from billing.models import AddOn, PeriodTerms, Plan, Subscription
 from billing.selectors import charges_so_far, cost_at, preview_change
-from billing.services.subscriptions import add_add_on, change_plan, set_contract, start_subscription
+from billing.services.purchases import add_add_on, set_contract
+from billing.services.subscriptions import change_plan, start_subscription
 from tests.factories import BY, NOON, make_account, metric, use, workspace
 from usage.models import Account
 

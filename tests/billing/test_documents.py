@@ -26,7 +26,8 @@ from billing.services.documents import (
     resend_invoice,
     unmark_paid,
 )
-from billing.services.subscriptions import change_plan, set_contract
+from billing.services.purchases import set_contract
+from billing.services.subscriptions import change_plan
 from tests.billing.books import DAY, JULY, JUNE, at, close, plan, profile, subscribed
 from tests.factories import BY, make_account, metric, use
 from usage.errors import Conflict

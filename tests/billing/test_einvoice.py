@@ -18,7 +18,7 @@ from billing.models import Invoice
 from billing.pdf import XML_NAME
 from billing.services.credits import cancel_and_reissue, credit_amount
 from billing.services.documents import page_of, render_invoice
-from billing.services.subscriptions import set_contract
+from billing.services.purchases import set_contract
 from tests.billing.books import DAY, HOUR, JULY, JUNE, at, close, profile, subscribed
 from tests.factories import BY, event, metric, use
 from usage.services.corrections import void_event

@@ -12,7 +12,8 @@ from django.urls import reverse
 from billing.models import Invoice, RenderingTrouble
 from billing.services.credits import cancel_and_reissue, credit_amount
 from billing.services.documents import mark_paid, render_invoice
-from billing.services.subscriptions import change_plan, set_contract
+from billing.services.purchases import set_contract
+from billing.services.subscriptions import change_plan
 from tests.billing.books import AUGUST, DAY, JULY, JUNE, SEPTEMBER, at, close, line, plan, profile, subscribed
 from tests.factories import BY, event, make_account, make_teammate, metric, use
 from usage.models import Workspace

@@ -12,15 +12,8 @@ from billing.errors import AlreadyHeld, CurrencyDiffers, IntervalDiffers, NoSubs
 from billing.models import AddOn, Plan, Subscription
 from billing.models.plans import PriceModel
 from billing.selectors.terms import terms_for
-from billing.services.subscriptions import (
-    add_add_on,
-    cancel,
-    change_plan,
-    end_add_on,
-    move_to_version,
-    set_contract,
-    start_subscription,
-)
+from billing.services.purchases import add_add_on, end_add_on, set_contract
+from billing.services.subscriptions import cancel, change_plan, move_to_version, start_subscription
 from tests.factories import BY, NOON, make_account, metric
 from usage.errors import AccountEnded, Conflict
 from usage.models import Account, AuditEntry

@@ -12,15 +12,8 @@ from billing.errors import NotABoundary, PeriodBilled
 from billing.models import AddOn, Invoice, PeriodTerms, Plan, Rate
 from billing.selectors.holdings import holdings_of, same_terms
 from billing.selectors.terms import terms_for
-from billing.services.subscriptions import (
-    add_add_on,
-    cancel,
-    change_plan,
-    end_add_on,
-    end_contract,
-    set_contract,
-    start_subscription,
-)
+from billing.services.purchases import add_add_on, end_add_on, end_contract, set_contract
+from billing.services.subscriptions import cancel, change_plan, start_subscription
 from billing.signals import terms_changed
 from tests.factories import BY, NOON, make_account, metric, use
 from usage.errors import Conflict

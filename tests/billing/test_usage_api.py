@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from billing.models import AddOn, Plan
-from billing.services.subscriptions import add_add_on, set_contract, start_subscription
+from billing.services.purchases import add_add_on, set_contract
+from billing.services.subscriptions import start_subscription
 from tests.factories import BY, NOON, bearer, make_account, make_key, metric, use, workspace
 from usage.models import Account
 from usage.services.limits import write_limit

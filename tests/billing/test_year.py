@@ -15,7 +15,8 @@ from django.db import transaction
 
 from alerts.services import evaluate as evaluating
 from billing.services import closing, issuing
-from billing.services.subscriptions import change_plan, set_contract, start_subscription
+from billing.services.purchases import set_contract
+from billing.services.subscriptions import change_plan, start_subscription
 from config.management.commands.check_invariants import violations
 from config.sandbox import advance_clock
 from tests.billing.books import HOUR, books_of, plan, profile
