@@ -13,10 +13,10 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from alerts.selectors import AlertSetting, LimitSetting, State, alert_state_of, limit_setting_of
 from alerts.services.alerts import set_usage_alert
 from alerts.services.limits import NEXT_PERIOD, set_hard_limit
-from alerts.services.messages import instant
 from usage.api_auth import bearer, caller_of, clock_for, workspace_of
 from usage.errors import Forbidden, InvalidInput, NotFound
 from usage.models import Metric, Workspace
+from usage.periods import plain_instant
 from usage.rounding import parse_whole_number, plain_quantity
 from usage.selectors import current_period
 
@@ -169,7 +169,7 @@ def _alert(state: State[AlertSetting]) -> dict[str, Any]:
             "enabled": setting.is_on,
             "threshold": None if setting.threshold is None else plain_quantity(setting.threshold),
             "also_50_80": setting.also_50_80,
-            "from": instant(setting.from_period),
+            "from": plain_instant(setting.from_period),
         }
 
     return {"in_force": row(state.in_force), "scheduled": row(state.scheduled)}
@@ -182,7 +182,7 @@ def _limit(state: State[LimitSetting]) -> dict[str, Any]:
         return {
             "enabled": setting.is_on,
             "limit": None if setting.limit is None else plain_quantity(setting.limit),
-            "from": instant(setting.from_period),
+            "from": plain_instant(setting.from_period),
         }
 
     return {"in_force": row(state.in_force), "scheduled": row(state.scheduled)}

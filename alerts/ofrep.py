@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from functools import wraps
 from typing import Any
@@ -26,6 +25,7 @@ from usage import strict_json
 from usage.api_auth import clock_for
 from usage.clocks import system_clock
 from usage.errors import Forbidden, HeadroomError, Unauthorized
+from usage.periods import plain_instant
 from usage.services.api_keys import WorkspaceOfCall, authenticate_for
 
 MAX_BODY = 64 * 1024
@@ -177,7 +177,7 @@ def _targeting(request: HttpRequest) -> tuple[str, str]:
 
 def _evaluation(key: str, flag: Flag, fact: LimitFact) -> dict[str, Any]:
     value = fact.is_reached is flag.is_on_when_reached
-    metadata: dict[str, Any] = {"used": _number(fact.used), "resets_at": _instant(fact.resets_at)}
+    metadata: dict[str, Any] = {"used": _number(fact.used), "resets_at": plain_instant(fact.resets_at)}
     if fact.limit is not None:
         metadata["limit"] = _number(fact.limit)
     return {
@@ -192,7 +192,3 @@ def _evaluation(key: str, flag: Flag, fact: LimitFact) -> dict[str, Any]:
 def _number(quantity: Decimal) -> int | float:
     """The protocol's metadata knows JSON numbers, not decimals as strings; nothing is computed from it."""
     return int(quantity) if quantity == quantity.to_integral_value() else float(quantity)
-
-
-def _instant(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

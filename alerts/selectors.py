@@ -150,7 +150,7 @@ def plan_alert_is_on(*, account: Account, metric: Metric) -> bool:
     return all(_PLAN_SWITCH(account=account.pk, metric=metric.pk))
 
 
-# --- Notifications ---------------------------------------------------------------------------------------------------
+# --- Notifications ---
 
 
 def notifications_of(*, workspace: Workspace) -> QuerySet[Notification]:

@@ -19,7 +19,7 @@ from alerts.models import Notification, NotificationRead
 from alerts.selectors import notifications_for, notifications_of, unread_count
 from config.web import page_or_partial
 from usage import formats
-from usage.access import shell_context, workspace_page
+from usage.access import shell_context, user_of, workspace_page
 from usage.clocks import clock_of
 from usage.models import Period, User, Workspace
 from usage.written import Written
@@ -56,7 +56,7 @@ def notifications(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 @workspace_page
 def notification_read(request: HttpRequest, workspace: Workspace, notification_id: int) -> HttpResponse:
     """Mark one message as read (`unread` in the form: as unread again)."""
-    user = _user(request)
+    user = user_of(request)
     message = notifications_for(user=user, workspace=workspace).filter(pk=notification_id).first()
     if message is None:
         raise Http404
@@ -71,7 +71,7 @@ def notification_read(request: HttpRequest, workspace: Workspace, notification_i
 @workspace_page
 def notifications_read(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     """Mark all messages as read that were there when the page was shown (`up_to`, an id)."""
-    user = _user(request)
+    user = user_of(request)
     unread = notifications_of(workspace=workspace).exclude(reads__user=user)
     up_to = request.POST.get("up_to", "")
     if up_to.isascii() and up_to.isdigit() and len(up_to) < 19:
@@ -92,7 +92,7 @@ def _shown_again(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 
 
 def _context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
-    user = _user(request)
+    user = user_of(request)
     asked = request.GET.get("show") or request.POST.get("show") or "all"
     show = asked if asked in FILTERS else "all"
     page, pager = _page(request, workspace, user, show)
@@ -219,9 +219,3 @@ def _shown(message: Notification, urls: Mapping[str, str]) -> dict[str, Any]:
         "url": urls[PAGES.get(message.kind, "usage")],
         "is_read": message.is_read,  # type: ignore[attr-defined]
     }
-
-
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):  # workspace_page let them in
-        raise Http404
-    return request.user

@@ -46,6 +46,7 @@ def spend_alert(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         doing="set the spend alert",
         action="spend_alert.refused",
         subject="spend",
+        page="billing",
         anywhere_in_account=True,
     )
     account, clock = workspace.account, clock_of(workspace.account)

@@ -25,14 +25,12 @@ from alerts.models import Workflow as StoredWorkflow
 from alerts.services import workflows as services
 from alerts.workflow_rules import LET_AI_AGENT_ANSWER, Workflow, handover_steps_from_json
 from config.web import is_fragment_request, page_or_partial
-from config.web import restricted as restricted_answer
-from usage.access import shell_context, workspace_page
+from usage.access import require_flag, restricted_page, shell_context, user_of, workspace_page
 from usage.clocks import clock_of
 from usage.errors import HeadroomError, NotFound
-from usage.models import Metric, User, Workspace
-from usage.permissions import Restricted, has_flag
-from usage.permissions import restricted as restriction
-from usage.services.audit import Actor, record
+from usage.models import Metric, Workspace
+from usage.permissions import has_flag, restricted
+from usage.services.audit import Actor
 
 FLAG = "can_manage_limits"
 DOING = "change workflows"
@@ -123,10 +121,11 @@ def workflow_delete(request: HttpRequest, workspace: Workspace, workflow_id: int
 @workspace_page
 def workflow_restricted(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     """The pop-up that a read-only control opens (spec 1.3)."""
-    return _refusal(request, restriction(workspace=workspace, flags=[FLAG], doing=DOING), attempted=False)
+    refusal = restricted(workspace=workspace, flags=[FLAG], doing=DOING, page="workflows")
+    return restricted_page(request, refusal, attempted=False)
 
 
-# --- The list --------------------------------------------------------------------------------------------------------
+# --- The list ---
 
 
 def _list_context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
@@ -156,13 +155,8 @@ def _list_context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
 
 def _change_list(request: HttpRequest, workspace: Workspace, change: Callable[[Actor], str]) -> HttpResponse:
     """Run a change of the list if the user may, and show the list again."""
-    refusal = _missing_permission(request, workspace)
-    if refusal is not None:
-        return refusal
-    try:
-        said = change(Actor.of_user(_user(request)))
-    except NotFound as error:
-        raise Http404 from error
+    _require(request, workspace)
+    said = change(Actor.of_user(user_of(request)))
     if said:
         messages.success(request, said)
     if is_fragment_request(request) and not said:
@@ -170,7 +164,7 @@ def _change_list(request: HttpRequest, workspace: Workspace, change: Callable[[A
     return _go_to(request, reverse("workflows", args=[workspace.key]))
 
 
-# --- The editor ------------------------------------------------------------------------------------------------------
+# --- The editor ---
 
 
 def _edit(request: HttpRequest, workspace: Workspace, stored: Draft, workflow_id: int | None) -> HttpResponse:
@@ -218,13 +212,11 @@ def _editor(
     """Show the stored draft, change the one that was sent, or save it and go back to the list."""
     draft, status = stored, 200
     if request.method == "POST":
-        refusal = _missing_permission(request, workspace)
-        if refusal is not None:
-            return refusal
+        _require(request, workspace)
         draft = Draft.sent(request.POST)
         if not draft.press(request.POST.get("do", ""), request.POST.dict()):
             try:
-                messages.success(request, save(draft, Actor.of_user(_user(request))))
+                messages.success(request, save(draft, Actor.of_user(user_of(request))))
                 return _go_to(request, reverse("workflows", args=[workspace.key]))
             except NotFound as error:
                 raise Http404 from error
@@ -271,11 +263,11 @@ def _metrics(draft: Draft) -> list[tuple[str, str]]:
     ]
 
 
-# --- Both---
+# --- Both ---
 
 
 def _context(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
-    may_edit = has_flag(user=_user(request), workspace=workspace, flag=FLAG)
+    may_edit = has_flag(user=user_of(request), workspace=workspace, flag=FLAG)
     restricted_url = "" if may_edit else reverse("workflow_restricted", args=[workspace.key])
     return shell_context(request, workspace, "workflows") | {
         "may_edit": may_edit,
@@ -288,39 +280,10 @@ def _are_included(workspace: Workspace) -> bool:
     return selectors.workflows_are_included(account=workspace.account, now=clock_of(workspace.account)())
 
 
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):  # workspace_page let them in
-        raise Http404
-    return request.user
-
-
-def _missing_permission(request: HttpRequest, workspace: Workspace) -> HttpResponse | None:
-    """The 403 for whoever may not change workflows; the attempt is in the audit trail (spec 1.3)."""
-    user = _user(request)
-    if has_flag(user=user, workspace=workspace, flag=FLAG):
-        return None
-    refusal = restriction(workspace=workspace, flags=[FLAG], doing=DOING)
-    record(
-        by=Actor.of_user(user),
-        action="workflow.refused",
-        subject="workflows",
-        account=workspace.account_id,
-        workspace=workspace,
-        after={"missing": list(refusal.permissions)},
-        reason=refusal.detail,
+def _require(request: HttpRequest, workspace: Workspace) -> None:
+    require_flag(
+        request, workspace, FLAG, doing=DOING, action="workflow.refused", subject="workflows", page="workflows"
     )
-    return _refusal(request, refusal, attempted=True)
-
-
-def _refusal(request: HttpRequest, refusal: Restricted, *, attempted: bool) -> HttpResponse:
-    context = shell_context(request, refusal.workspace, "workflows") | {
-        "doing": refusal.doing,
-        "permissions": refusal.permissions,
-        "holders": refusal.holders,
-        "attempted": attempted,
-        "close_url": reverse("workflows", args=[refusal.workspace.key]),
-    }
-    return restricted_answer(request, context)
 
 
 def _go_to(request: HttpRequest, address: str) -> HttpResponse:

@@ -14,8 +14,10 @@ from billing.charges import MetricCharge
 from billing.money import plain_money
 from billing.selectors.charges import Standing, usage_of
 from usage.api_auth import bearer, clock_for, workspace_of
+from usage.api_types import decimal_text, instant_text
 from usage.errors import InvalidInput
 from usage.models import Account, Period
+from usage.periods import plain_instant
 from usage.rounding import plain_quantity, shown_quantity
 from usage.selectors import current_period
 
@@ -75,9 +77,9 @@ def read_usage(
     standing = usage_of(account=account, period=period, now=now)
     charges = standing.charges
     return {
-        "period": {"starts_at": _iso(period.starts_at), "ends_at": _iso(period.ends_at)},
-        "as_of": _iso(now),
-        "checked_at": _iso(standing.checked_at),
+        "period": {"starts_at": plain_instant(period.starts_at), "ends_at": plain_instant(period.ends_at)},
+        "as_of": plain_instant(now),
+        "checked_at": instant_text(standing.checked_at),
         "currency": account.currency,
         "total_overage": plain_money(charges.total_overage, account.currency),
         "projected_total": _money(charges.projected_total, account.currency),
@@ -97,10 +99,10 @@ def _metric(standing: Standing, charge: MetricCharge, workspace_id: int) -> dict
         "terms": terms.kind,
         "quantity": shown(used.own.get(workspace_id, Decimal(0))),
         "pool_quantity": plain_quantity(charge.pool_quantity),
-        "included": None if terms.included is None else plain_quantity(terms.included),
+        "included": decimal_text(terms.included),
         "overage_quantity": plain_quantity(charge.overage_quantity),
         "overage_amount": plain_money(charge.overage_amount, standing.currency),
-        "projected_quantity": None if charge.projected_quantity is None else plain_quantity(charge.projected_quantity),
+        "projected_quantity": decimal_text(charge.projected_quantity),
         "limit": None if limit is None else shown(limit),
         "limit_reached": used.is_limit_reached(workspace_id),
         "over_limit_quantity": shown(used.over_limit(workspace_id)),
@@ -137,10 +139,6 @@ def _instant(text: str) -> datetime:
         raise InvalidInput(
             "This must be an ISO 8601 time with offset, such as 2026-06-01T00:00:00Z.", field="at"
         ) from error
-
-
-def _iso(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _money(amount: Decimal | None, currency: str) -> str | None:

@@ -3,7 +3,6 @@ with the currency's decimals; quantities in display units."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -19,8 +18,10 @@ from billing.selectors.documents import with_lines
 from billing.services.documents import document_to_show
 from billing.views_invoices import pdf_response
 from usage.api_auth import account_of, bearer, caller_of
+from usage.api_types import decimal_text
 from usage.clocks import system_clock
 from usage.errors import InvalidInput, NotFound
+from usage.periods import plain_instant
 from usage.rounding import plain_quantity
 
 router = Router(tags=["Billing"])
@@ -125,8 +126,8 @@ def _row(request: HttpRequest, invoice: Invoice, account_key: str, names: dict[i
         "kind": invoice.document_type,
         "reason": invoice.reason,
         "corrects": invoice.corrects.number if invoice.corrects else None,
-        "period": {"starts_at": _iso(invoice.period), "ends_at": _iso(invoice.period_ends_at)},
-        "issued_at": _iso(invoice.issued_at),
+        "period": {"starts_at": plain_instant(invoice.period), "ends_at": plain_instant(invoice.period_ends_at)},
+        "issued_at": plain_instant(invoice.issued_at),
         "issued_on": invoice.issued_on.isoformat(),
         "due_on": invoice.due_on.isoformat(),
         "currency": invoice.currency,
@@ -144,10 +145,10 @@ def _line(line: InvoiceLine, currency: str, names: dict[int, str]) -> dict[str, 
         "kind": line.kind,
         "description": line.description,
         "metric": line.metric.key if line.metric else None,
-        "period": _iso(line.usage_period) if line.usage_period else None,
-        "quantity": _quantity(line.quantity),
-        "included": _quantity(line.included),
-        "overage": _quantity(line.overage),
+        "period": plain_instant(line.usage_period) if line.usage_period else None,
+        "quantity": decimal_text(line.quantity),
+        "included": decimal_text(line.included),
+        "overage": decimal_text(line.overage),
         "unit_price": None if line.unit_price is None else plain_rate(line.unit_price, currency),
         "amount": plain_money(line.amount, currency),
         "workspaces": [
@@ -155,11 +156,3 @@ def _line(line: InvoiceLine, currency: str, names: dict[int, str]) -> dict[str, 
             for each in line.detail.get("workspaces", ())
         ],
     }
-
-
-def _quantity(value: Decimal | None) -> str | None:
-    return None if value is None else plain_quantity(value)
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

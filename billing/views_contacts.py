@@ -62,7 +62,7 @@ def contact_remove(request: HttpRequest, workspace: Workspace, contact_id: int) 
 @workspace_page
 def billing_restricted(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     """The pop-up that a read-only control opens (spec 1.3)."""
-    return restricted_page(request, restricted(workspace=workspace, flags=[FLAG]), attempted=False)
+    return restricted_page(request, restricted(workspace=workspace, flags=[FLAG], page="billing"), attempted=False)
 
 
 def _require(request: HttpRequest, workspace: Workspace) -> None:
@@ -73,6 +73,7 @@ def _require(request: HttpRequest, workspace: Workspace) -> None:
         doing=DOING,
         action="contact.refused",
         subject="billing contacts",
+        page="billing",
         anywhere_in_account=True,
     )
 

@@ -31,6 +31,7 @@ from usage.csv_text import csv_lines
 from usage.errors import NotFound
 from usage.formats import local_day, money, number, period_span, short_date
 from usage.models import Account, Workspace
+from usage.periods import plain_instant
 from usage.rounding import shown_quantity
 from usage.selectors.lookup import EventCursor, EventRow
 from usage.written import Written
@@ -80,7 +81,7 @@ def invoice_list(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 @workspace_page
 def invoice_detail(request: HttpRequest, workspace: Workspace, number: str) -> HttpResponse:
     """A document with its lines, its PDF, and who got it."""
-    invoice = _invoice(workspace, number)
+    invoice = invoices.invoice_of(workspace.account, number)
     dispatches = InvoiceDispatch.objects.filter(invoice=invoice).order_by("id").prefetch_related("deliveries")
     corrections = _CORRECTIONS(invoice=invoice.pk)
     context = shell_context(request, workspace, "invoices") | {
@@ -107,7 +108,7 @@ def invoice_detail(request: HttpRequest, workspace: Workspace, number: str) -> H
 @workspace_page
 def invoice_line(request: HttpRequest, workspace: Workspace, number: str, position: int) -> HttpResponse:
     """Explain this line: the equation, the days, the events; `?after=` goes on with the events."""
-    invoice = _invoice(workspace, number)
+    invoice = invoices.invoice_of(workspace.account, number)
     line = _line(invoice, position)
     told = explain.explanation_of(line)
     address = reverse("invoice_line", args=[workspace.key, number, position])
@@ -141,7 +142,7 @@ def invoice_line(request: HttpRequest, workspace: Workspace, number: str, positi
 @workspace_page
 def invoice_line_csv(request: HttpRequest, workspace: Workspace, number: str, position: int) -> HttpResponseBase:
     """Every event behind a line, as CSV."""
-    told = explain.explanation_of(_line(_invoice(workspace, number), position))
+    told = explain.explanation_of(_line(invoices.invoice_of(workspace.account, number), position))
     if told is None:
         raise Http404
     lines = csv_lines(explain.COLUMNS, explain.csv_rows(told))
@@ -160,7 +161,7 @@ def invoices_csv(request: HttpRequest, workspace: Workspace) -> HttpResponseBase
 @workspace_page
 def invoice_pdf(request: HttpRequest, workspace: Workspace, number: str) -> HttpResponse:
     """The PDF as it was sent; while it cannot be made, the document's page."""
-    invoice = _invoice(workspace, number)
+    invoice = invoices.invoice_of(workspace.account, number)
     try:
         return pdf_response(document_to_show(invoice=invoice, now=system_clock()), invoice)
     except NotFound:
@@ -189,13 +190,6 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]", "_", name)
 
 
-def _invoice(workspace: Workspace, number: str) -> Invoice:
-    try:
-        return invoices.invoice_of(workspace.account, number)
-    except NotFound as error:
-        raise Http404 from error
-
-
 def _line(invoice: Invoice, position: int) -> InvoiceLine:
     for line in _LINE(invoice=invoice.pk, position=position if position < 2**31 else 0):
         line.invoice = invoice
@@ -213,12 +207,12 @@ def _page(request: HttpRequest, account: Account, address: str) -> tuple[list[An
     """A page of documents by keyset, newest first, and the ways to the pages beside it."""
     before, after = request.GET.get("before", ""), request.GET.get("after", "")
     if after:
-        found = list(invoices.newer_than(_listed(account.pk), _known(account, after))[: PAGE + 1])
+        found = list(invoices.newer_than(_listed(account.pk), invoices.invoice_of(account, after))[: PAGE + 1])
         shown = list(reversed(found[:PAGE]))
         has_newer, has_older = len(found) > PAGE, True
     else:
         if before:
-            found = list(invoices.older_than(_listed(account.pk), _known(account, before))[: PAGE + 1])
+            found = list(invoices.older_than(_listed(account.pk), invoices.invoice_of(account, before))[: PAGE + 1])
         else:
             found = _NEWEST(account=account.pk)
         shown = found[:PAGE]
@@ -230,13 +224,6 @@ def _page(request: HttpRequest, account: Account, address: str) -> tuple[list[An
         "newer": f"{address}?after={shown[0].number}" if has_newer else None,
         "older": f"{address}?before={shown[-1].number}" if has_older else None,
     }
-
-
-def _known(account: Account, number: str) -> Invoice:
-    try:
-        return invoices.invoice_of(account, number)
-    except NotFound as error:
-        raise Http404 from error
 
 
 def _upcoming(account: Account) -> dict[str, Any] | None:
@@ -320,7 +307,7 @@ def _shown(told: Explanation, row: EventRow) -> dict[str, Any]:
         "received_at": row.received_at,
         "workspace": told.workspaces[row.workspace_id].name,
         "id": f"{row.source} {row.event_id}",
-        "state": {"event": "Counted", "void": "Voided", "amendment": "Amended"}[explain.kind_of(row)],
+        "state": {"event": "Counted", "void": "Voided", "amendment": "Amended"}[row.kind],
         "is_correction": row.corrects is not None,
         "quantity": number(shown_quantity(row.quantity, unit_size=told.metric.unit_size)),
     }
@@ -342,7 +329,7 @@ def _cursor(request: HttpRequest) -> EventCursor | None:
 
 
 def _cursor_text(cursor: EventCursor) -> str:
-    return f"{cursor[0].isoformat().replace('+00:00', 'Z')}~{cursor[1]}"
+    return f"{plain_instant(cursor[0])}~{cursor[1]}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -78,6 +78,7 @@ def plan_preview(request: HttpRequest, workspace: Workspace, plan_key: str) -> H
             doing="change the plan",
             action="subscription.refused",
             subject=plan.key,
+            page="billing",
             anywhere_in_account=True,
         )
         kind = preview_change(account=account, plan=plan, now=clock()).kind

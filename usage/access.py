@@ -101,14 +101,15 @@ def require_flag(
     doing: str,
     action: str,
     subject: str,
+    page: str,
     anywhere_in_account: bool = False,
 ) -> None:
     """Raises Restricted when the user lacks the permission; an attempt (POST) is in the audit trail as `action` on
-    `subject` (spec 1.3). `workspace_page` answers with the pop-up."""
+    `subject` (spec 1.3). `workspace_page` answers with the pop-up, which leads back to `page`."""
     user = user_of(request)
     if has_flag(user=user, workspace=workspace, flag=flag, anywhere_in_account=anywhere_in_account):
         return
-    refusal = restricted(workspace=workspace, flags=[flag], doing=doing)
+    refusal = restricted(workspace=workspace, flags=[flag], doing=doing, page=page)
     if request.method == "POST":
         record(
             by=Actor.of_user(user),
@@ -125,12 +126,12 @@ def require_flag(
 def restricted_page(request: HttpRequest, refusal: Restricted, *, attempted: bool) -> HttpResponse:
     """403 with “This feature is restricted”: a pop-up for HTMX, a page of its own otherwise. `attempted`: a change was
     refused, not only asked about."""
-    context = shell_context(request, refusal.workspace, "") | {
+    context = shell_context(request, refusal.workspace, refusal.page) | {
         "doing": refusal.doing,
         "permissions": refusal.permissions,
         "holders": refusal.holders,
         "attempted": attempted,
-        "close_url": reverse("usage", args=[refusal.workspace.key]),
+        "close_url": reverse(refusal.page, args=[refusal.workspace.key]),
     }
     return restricted_answer(request, context)
 

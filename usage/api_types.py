@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from usage.events import MAX_TEXT
+from usage.periods import plain_instant
 from usage.rounding import parse_quantity, plain_quantity
 
 _EXPONENT: Final = r"([eE][+-]?[0-9]{1,3})?$"
@@ -53,7 +54,7 @@ def decimal_text(value: Decimal | None) -> str | None:
 
 def instant_text(value: datetime | None) -> str | None:
     """ "2026-07-01T00:00:00Z"."""
-    return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if value is None else plain_instant(value)
 
 
 def answer(body: dict[str, Any], status: int = 200) -> HttpResponse:

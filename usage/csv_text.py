@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from io import StringIO
 from typing import Any, Final
 
+from usage.periods import plain_instant
 from usage.rounding import plain_quantity
 
 # Also behind apostrophes, so that taking one off never makes a formula of a text that was written with it. The wide
@@ -33,7 +34,7 @@ def cell(value: Any) -> str:
         case int():
             return str(value)
         case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            return plain_instant(value)
         case date():
             return value.isoformat()
     text = str(value)

@@ -192,6 +192,11 @@ def as_utc(value: datetime, name: str) -> datetime:
         raise ValueError(f"{name} {value!r} leaves the calendar (years 1 to 9999)") from error
 
 
+def plain_instant(at: datetime) -> str:
+    """For the API and for files: "2026-07-01T00:00:00Z", an aware instant written in UTC."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 class _Clock:
     """Boundaries of one dated row: boundary k is k intervals after `starts_on`, at the anchor's day and time."""
 

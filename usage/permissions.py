@@ -30,7 +30,8 @@ _MEMBERSHIPS: Final = Written(
 
 
 class Restricted(Forbidden):
-    """A permission is missing: names it, who holds it in the workspace, and whom to ask (spec 1.3)."""
+    """A permission is missing: names it, who holds it in the workspace, and whom to ask (spec 1.3). `page` is the page
+    of the workspace that the refused control stands on; the pop-up leads back to it."""
 
     title = "This feature is restricted"
 
@@ -42,6 +43,7 @@ class Restricted(Forbidden):
         holders: Sequence[User],
         workspace: Workspace,
         support_email: str,
+        page: str,
     ) -> None:
         super().__init__(f"To {doing} you need the permission {' and '.join(permissions)}.", code="restricted")
         self.doing = doing
@@ -49,9 +51,12 @@ class Restricted(Forbidden):
         self.holders = tuple(holders)
         self.workspace = workspace
         self.support_email = support_email
+        self.page = page
 
 
-def restricted(*, workspace: Workspace, flags: Sequence[str], doing: str | None = None) -> Restricted:
+def restricted(
+    *, workspace: Workspace, flags: Sequence[str], doing: str | None = None, page: str = "usage"
+) -> Restricted:
     """The refusal “This feature is restricted” for missing permissions in a workspace; `doing` as “change limits”."""
     return Restricted(
         doing=doing or " and ".join(_DOING[flag] for flag in flags),
@@ -59,6 +64,7 @@ def restricted(*, workspace: Workspace, flags: Sequence[str], doing: str | None 
         holders=holders_of(workspace=workspace, flags=flags),
         workspace=workspace,
         support_email=settings.SUPPORT_EMAIL,
+        page=page,
     )
 
 

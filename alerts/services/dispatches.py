@@ -11,11 +11,12 @@ from django.conf import settings
 from django.db import transaction
 
 from alerts.models import Delivery, Notification
-from alerts.services.messages import instant, render_mail
+from alerts.services.messages import render_mail
 from alerts.services.outbox import email_to, post, recipients_of, webhooks_of
 from billing.models import Invoice, InvoiceDispatch, InvoiceDocument, InvoiceLine
 from usage.formats import money, percent, period_span
 from usage.models import Period, Workspace
+from usage.periods import plain_instant
 
 FIXED: Final = "Plan, add-ons, contract and seats"
 SUMS: Final = {
@@ -126,7 +127,7 @@ def _payload(invoice: Invoice) -> dict[str, Any]:
         "level": None,
         "threshold": None,
         "quantity": None,
-        "period": instant(invoice.period),
-        "at": instant(invoice.issued_at),
+        "period": plain_instant(invoice.period),
+        "at": plain_instant(invoice.issued_at),
         "number": invoice.number,
     }

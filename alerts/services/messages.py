@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +21,7 @@ from billing.money import plain_money
 from billing.selectors.holdings import metric_terms
 from usage.formats import figure, local_day, long_date, money, period_span, short_date, unit_price
 from usage.models import Account, AuditEntry, Metric, Period, Workspace
+from usage.periods import plain_instant
 from usage.rounding import plain_quantity, shown_quantity
 
 if TYPE_CHECKING:
@@ -196,14 +197,9 @@ def notification_data(
         "level": level,
         "threshold": shown(threshold),
         "quantity": shown(quantity),
-        "period": instant(period) if period else None,
-        "at": instant(at),
+        "period": plain_instant(period) if period else None,
+        "at": plain_instant(at),
     }
-
-
-def instant(at: datetime) -> str:
-    """As the API writes instants: UTC with a Z."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _figures(item: News, metric: Metric) -> dict[str, Any]:

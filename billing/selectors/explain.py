@@ -142,17 +142,10 @@ def csv_rows(told: Explanation) -> Iterator[tuple[Any, ...]]:
     number, unit = told.asked.invoice.number, told.metric.unit
     for row in all_events_behind(told):
         yield (
-            *(number, told.asked.position, told.metric.key, told.workspaces[row.workspace_id].key, kind_of(row)),
+            *(number, told.asked.position, told.metric.key, told.workspaces[row.workspace_id].key, row.kind),
             *(row.source, row.event_id, row.occurred_at, row.received_at, row.day),
             *(shown_quantity(row.quantity, unit_size=told.metric.unit_size), unit),
         )
-
-
-def kind_of(row: EventRow) -> str:
-    """Event, void or amendment."""
-    if row.corrects is None:
-        return "event"
-    return "void" if row.is_void else "amendment"
 
 
 def _told(line: InvoiceLine) -> InvoiceLine | None:

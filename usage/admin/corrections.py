@@ -79,14 +79,7 @@ def correct_event(request: HttpRequest) -> HttpResponse:
         "zone": scope.zone,
         "counts": scope.shown(sum((row.quantity for row in rows), Decimal(0)), metric.pk),
         "is_void": any(row.is_void for row in rows),
-        "rows": [
-            (
-                "event" if row.corrects is None else "void" if row.is_void else "amendment",
-                scope.shown(row.quantity, metric.pk),
-                scope.at(row.received_at),
-            )
-            for row in rows
-        ],
+        "rows": [(row.kind, scope.shown(row.quantity, metric.pk), scope.at(row.received_at)) for row in rows],
         "lookup": f"{reverse('admin:usage_lookup')}?{urlencode({'account': account.key})}",
     }
     return TemplateResponse(request, "admin/usage_correct.html", context, status=422 if form.errors else 200)

@@ -205,12 +205,11 @@ def _events(scope: Scope, rows: list[EventRow], cursor: Any) -> Table:
     for row in rows:
         query = urlencode({"account": scope.account.key, "source": row.source, "id": row.event_id})
         link = format_html('<a href="{}?{}">Correct…</a>', reverse("admin:usage_correct"), query)
-        kind = "event" if row.corrects is None else "void" if row.is_void else "amendment"
         cells.append(
             (
                 *(scope.at(row.received_at), scope.at(row.occurred_at), scope.place(row.workspace_id)),
                 *(scope.metrics[row.metric_id].name, scope.shown(row.quantity, row.metric_id)),
-                *(formats.short_date(row.day), row.source, row.event_id, kind),
+                *(formats.short_date(row.day), row.source, row.event_id, row.kind),
                 link if row.corrects is None else "",
             )
         )

@@ -41,6 +41,13 @@ class EventRow:
     def cursor(self) -> EventCursor:
         return (self.received_at, self.key)
 
+    @property
+    def kind(self) -> str:
+        """Event, void or amendment."""
+        if self.corrects is None:
+            return "event"
+        return "void" if self.is_void else "amendment"
+
 
 @dataclass(frozen=True, slots=True)
 class Page[Item, Cursor]:
