@@ -132,7 +132,8 @@ def test_an_account_with_rows_that_can_only_be_read_can_be_renamed(account: Acco
 
 def test_a_waiting_job_is_called_by_what_it_does(account: Account, admin_client: Client) -> None:
     job = OrmQ.objects.earliest("pk")
-    assert f"alerts.jobs.evaluate_terms ({job.pk})" in admin_client.get(address(OrmQ, "change", job.pk)).content.decode()
+    page = admin_client.get(address(OrmQ, "change", job.pk)).content.decode()
+    assert f"alerts.jobs.evaluate_terms ({job.pk})" in page
 
 
 def test_what_is_kept_as_json_is_read_as_names_and_values(account: Account, admin_client: Client) -> None:
