@@ -9,17 +9,23 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.text import slugify
 
 # The permissions of somebody; None: all.
 type Rights = frozenset[str] | None
 
-ORDER = ("usage", "billing", "alerts", "django_q", "auth")
-# What operators work with stands above what they look up.
-FIRST = (
-    *("Account", "Workspace", "Teammate", "User", "ApiKey", "Metric", "UsageLimit", "AuditEntry"),
-    *("Invoice", "Subscription", "BillingContact", "BillingProfile", "Contract", "Plan", "AddOn"),
-    *("Delivery", "Notification", "UsageAlert", "SpendAlert", "WebhookEndpoint", "Workflow"),
-)
+# What the index and the sidebar list, by what somebody comes for; models that are not named here come last.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Customers": ("account", "workspace", "user", "teammate", "billingcontact", "billingprofile", "apikey"),
+    "Catalogue": ("metric", "plan", "addon", "rate"),
+    "Sold": ("subscription", "addonsubscription", "contract", "periodterms"),
+    "Invoices": ("invoice", "invoiceline", "billedusage", "invoicepayment", "invoicedocument", "invoicedispatch"),
+    "Alerts and limits": ("usagealert", "usagelimit", "planalertswitch", "spendalert", "firing", "limitstate"),
+    "Messages": ("delivery", "notification", "webhookendpoint", "notificationread"),
+    "Workflows": ("workflow", "handoversteps", "conversation", "storedanswer"),
+    "Records": ("auditentry", "period", "accountclock", "numberseries", "renderingtrouble", "group"),
+    "Background jobs": ("schedule", "ormq", "failure", "success", "jobrun", "heartbeat"),
+}
 
 
 class HeadroomAdminSite(AdminSite):
@@ -62,9 +68,9 @@ class HeadroomAdminSite(AdminSite):
         return super().index(request, {**(extra_context or {}), "is_new": is_new})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """The models, and the operator's pages as if they were some. The same for all who have the same permissions,
-        so it is made once for them: every page lists it, and fifty models' addresses take as long as the page's rows.
-        """
+        """The models by what somebody comes for, and the operator's pages as if they were some. The same for all who
+        have the same permissions, so it is made once for them: every page lists it, and fifty models' addresses take as
+        long as the page's rows."""
         rights = _rights(request)
         made = self._app_lists.get((rights, app_label))
         if made is None:
@@ -88,22 +94,13 @@ class HeadroomAdminSite(AdminSite):
 
     def _app_list(self, request: HttpRequest, app_label: str | None) -> list[Any]:
         apps: list[Any] = super().get_app_list(request, app_label)
-        apps.sort(key=lambda app: ORDER.index(app["app_label"]) if app["app_label"] in ORDER else len(ORDER))
-        for app in apps:
-            app["models"].sort(key=lambda model: _place(model["object_name"]))
-        own = []
-        if request.user.has_perm("usage.change_account"):
-            own += [_page("Health", "Health", "health"), _page("First steps", "FirstSteps", "first_steps")]
-        if request.user.has_perm("usage.view_usageevent"):
-            own.append(_page("Usage: events, days, totals, reservations", "UsageLookup", "usage_lookup"))
-        if own and app_label is None:
-            apps.insert(0, _group(own))
-        return apps
-
-
-def _place(name: str) -> int:
-    """Where a model stands in its group; those without a place keep their order behind the others."""
-    return FIRST.index(name) if name in FIRST else len(FIRST)
+        if app_label is not None:
+            return apps
+        models = {model["object_name"].lower(): model for app in apps for model in app["models"]}
+        groups = [("Operate", _own_pages(request))]
+        groups += [(name, [models.pop(each) for each in kinds if each in models]) for name, kinds in GROUPS.items()]
+        groups += [("More", list(models.values()))]
+        return [_group(name, pages) for name, pages in groups if pages]
 
 
 def _rights(request: HttpRequest) -> Rights:
@@ -111,9 +108,19 @@ def _rights(request: HttpRequest) -> Rights:
     return None if user.is_superuser else frozenset(user.get_all_permissions())
 
 
-def _group(pages: list[dict[str, Any]]) -> dict[str, Any]:
-    index = reverse("admin:index")
-    return {"name": "Operate", "app_label": "operate", "app_url": index, "has_module_perms": True, "models": pages}
+def _own_pages(request: HttpRequest) -> list[dict[str, Any]]:
+    own = []
+    if request.user.has_perm("usage.change_account"):
+        own += [_page("Health", "Health", "health"), _page("First steps", "FirstSteps", "first_steps")]
+    if request.user.has_perm("usage.view_usageevent"):
+        own.append(_page("Usage lookup", "UsageLookup", "usage_lookup"))
+    return own
+
+
+def _group(name: str, pages: list[dict[str, Any]]) -> dict[str, Any]:
+    label = slugify(name)
+    address = f"{reverse('admin:index')}#{label}"
+    return {"name": name, "app_label": label, "app_url": address, "has_module_perms": True, "models": pages}
 
 
 def _page(name: str, object_name: str, view: str) -> dict[str, Any]:

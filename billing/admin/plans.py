@@ -29,10 +29,22 @@ PRICE = money("price", exact=True)
 OFFERED = Choices((each.value, each.label) for each in (PriceModel.PER_UNIT, PriceModel.GRADUATED))  # spec 5.11
 
 
+class TiersField(forms.JSONField):
+    """No tiers are an empty field."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value == [] else super().prepare_value(value)
+
+    def to_python(self, value: Any) -> Any:
+        tiers = super().to_python(value)
+        return [] if tiers is None else tiers
+
+
 class RateForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Rate
         fields = ("metric", "included", "is_unlimited", "model", "unit_price", "tiers")
+        field_classes = {"tiers": TiersField}
         widgets = {"tiers": forms.Textarea(attrs={"rows": 1, "cols": 14})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('document_type', models.CharField(choices=[('invoice', 'Invoice'), ('credit_note', 'Credit note')], max_length=11)),
-                ('reason', models.CharField(choices=[('regular', 'Regular, one a period'), ('credit', 'Credit'), ('reissue', 'Issued again')], default='regular', max_length=7)),
+                ('reason', models.CharField(choices=[('regular', 'Regular'), ('credit', 'Credit'), ('reissue', 'Issued again')], default='regular', max_length=7)),
                 ('issuer', models.CharField(max_length=63)),
                 ('year', models.PositiveSmallIntegerField()),
                 ('sequence', models.PositiveIntegerField()),

@@ -44,7 +44,7 @@ class Invoice(models.Model):
         CREDIT_NOTE = "credit_note", "Credit note"
 
     class Reason(models.TextChoices):
-        REGULAR = "regular", "Regular, one a period"
+        REGULAR = "regular", "Regular"
         CREDIT = "credit", "Credit"
         REISSUE = "reissue", "Issued again"
 

@@ -1,4 +1,4 @@
-// The admin's own script: copy buttons, and names for parts that Django's scripts leave without one.
+// The admin's own script: copy buttons, the page one is on in view, names for parts that Django's scripts leave without.
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;
@@ -15,6 +15,11 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     setTimeout(() => { button.textContent = said; }, 2000);
   });
 }
+
+// The list of pages shows the one that is open, however far down it stands.
+const pages = document.getElementById("nav-sidebar");
+const here = pages?.querySelector(".current-model");
+if (here) pages.scrollTop = here.offsetTop - pages.clientHeight / 2;
 
 // Fields in tables get their column's name, select boxes that search their field's; empty headings are none, signs with a label say that they are pictures.
 function nameParts() {
@@ -37,8 +42,3 @@ function nameParts() {
 // Those scripts run when they like, and again for every row that is added.
 nameParts();
 new MutationObserver(nameParts).observe(document.body, { childList: true, subtree: true });
-
-// The page's own place in the sidebar is in sight.
-const sidebar = document.getElementById("nav-sidebar");
-const here = sidebar?.querySelector(".current-model")?.getBoundingClientRect();
-if (here && here.bottom > innerHeight) sidebar.scrollTop = here.top - innerHeight / 2;

@@ -127,7 +127,7 @@ def test_an_operator_gets_from_nothing_to_the_first_event(admin_page: Any, live_
     page.fill("#id_workspace_lines", "atlas = Atlas")
     save()
     follow("Start a subscription")
-    page.get_by_label("Plan:").select_option(label="Starter")
+    page.get_by_label("Plan", exact=True).select_option(label="Starter")
     save()
     follow("Add a billing contact")
     page.fill("#id_email", "ops@acme.example")

@@ -142,6 +142,13 @@ class HeadroomAdmin(PlainAdmin):
         title = str(capfirst(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """A record's page is called as the record. Labels stand beside their fields, without a colon."""
+        context["adminform"].form.label_suffix = ""
+        if name := str(context["original"] or ""):
+            context |= {"title": name, "subtitle": capfirst(str(self.opts.verbose_name))}
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[SharedRows]:
         return SharedRows
 

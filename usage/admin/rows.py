@@ -69,7 +69,8 @@ def inline_table(inline: Any, formset: Any) -> dict[str, Any]:
         _column(inline, inline.model, name, is_linked=inline.show_change_link and index == 0)
         for index, name in enumerate(inline.fields)
     ]
-    heads = [label_for_field(name, inline.model, inline) for name in inline.fields]
+    labels = (label_for_field(name, inline.model, inline) for name in inline.fields)
+    heads = [(column.css, label) for column, label in zip(columns, labels, strict=True)]
     found = formset.get_queryset()
     for row in found:  # it need not be read again to show its currency
         setattr(row, formset.fk.name, formset.instance)
