@@ -101,10 +101,18 @@ def _both_lines(line: Sequence[Point], pool: Sequence[Point], workspace: str, pl
     above = (Place(x, -600, y - 900, "end") for x, y in (_along(pool, share) for share in (72, 100, 50, 88, 35)))
     own = plan.put(
         workspace if len(workspace) <= 18 else workspace[:17].rstrip() + "…",
-        chain(below, (Place(own_x, 1000, own_y + 1600), Place(own_x, 1000, own_y - 800))),
+        chain(
+            below,
+            (Place(own_x, 1000, own_y + 1600), Place(own_x, 1000, own_y - 800)),
+            (Place(own_x, -1000, own_y - row, "end") for row in (900, 2200)),
+        ),
         bold=True,
     )
-    beside = (Place(all_x, 1000, all_y - 800), Place(all_x, 1000, all_y - 2200))
+    beside = (
+        Place(all_x, 1000, all_y - 800),
+        Place(all_x, 1000, all_y - 2200),
+        Place(all_x, -1000, all_y - 2200, "end"),
+    )
     everyone = plan.put("All workspaces", chain(above, beside))
     return [words_at(own, kind="strong", now=now), words_at(everyone, now=now)]
 
