@@ -15,6 +15,7 @@ from usage.formats import figure, short_number
 TOP = 2000
 BOTTOMS = {"wide": 20_400, "small": 12_400}
 LINE = 1300  # between the baselines of two labels
+PHONE = 286  # pixels of the plot
 NARROW = {False: 230, True: 440}  # pixels of the narrowest plot that shows the numbers of up to eight bars, of more
 
 
@@ -69,7 +70,8 @@ def history_chart(
 ) -> HistoryChart:
     """Bars of `periods`, oldest first. `projected` belongs to the running period, which is the last one.
 
-    Up to eight bars carry their number; more of them lose it on a phone, from 13 on the table alone has it.
+    Up to eight bars carry their number where it fits; more of them lose it on a phone, from 13 on the table alone has
+    it.
     Raises KeyError for an unknown `size` (wide, small).
     """
     bottom = BOTTOMS[size]
@@ -83,7 +85,8 @@ def history_chart(
     step = FULL // count if count else FULL
     lefts = [FULL * index // count for index in range(count)]
     every = -(-count // 6) if count > 8 else 1
-    numbers_kind = "strong" if count <= 8 else "strong chart-note"
+    numbers = [short_number(quantity, from_=10_000) for quantity in quantities]
+    numbers_kind = _numbers_kind(numbers)
     labels, bars, names = [], [], []
     taken: list[tuple[Place, int]] = []
     for index, (period, left) in enumerate(zip(periods, lefts, strict=True)):
@@ -101,10 +104,9 @@ def history_chart(
         if count <= 12:
             beside = period.is_running and ahead is not None
             place = ("-5", "end") if beside else ("0", "middle")
-            words = short_number(period.quantity, from_=10_000)
-            labels.append(Words(percent(middle), text(top - 700), *place, words, numbers_kind))
+            labels.append(Words(percent(middle), text(top - 700), *place, numbers[index], numbers_kind))
             if not beside:
-                taken.append((Place(middle, 0, top - 700, "middle"), size_of(words, bold=True)))
+                taken.append((Place(middle, 0, top - 700, "middle"), size_of(numbers[index], bold=True)))
         if (count - 1 - index) % every == 0:
             names.append(Words(percent(middle), text(bottom + 2000), "0", "middle", period.label))
     projection, stem, label = _projection(ahead, lefts, step, scale, quantities)
@@ -149,6 +151,14 @@ def _projection(
     middle = percent(left + step // 2)
     lid = Step(percent(left + step * 28 // 100), percent(left + step * 72 // 100), text(y), text(y))
     return lid, Step(middle, middle, text(scale.y(quantities[-1])), text(y)), f"Projected {label_number(value)}"
+
+
+def _numbers_kind(numbers: Sequence[str]) -> str:
+    """How the numbers look: neighbours would touch on a phone (chart-note) or on a small one (chart-number)."""
+    length = len(numbers) * max((size_of(words, bold=True) for words in numbers), default=0)
+    if len(numbers) > 8 or length > PHONE * 100:
+        return "strong chart-note"
+    return "strong chart-number" if length > NARROW[False] * 100 else "strong"
 
 
 def _above(taken: Sequence[tuple[Place, int]], y: int, size: int, width: int) -> int:
