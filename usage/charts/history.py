@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from usage.charts.labels import Place, box_at, size_of
+from usage.charts.labels import size_of
 from usage.charts.parts import MIN_BAR, Box, Tick, Words
 from usage.charts.scale import FULL, Scale, percent, scale_to, text
 from usage.charts.words import estimate, label_number
@@ -15,8 +15,7 @@ from usage.formats import figure, short_number
 TOP = 2000
 BOTTOMS = {"wide": 20_400, "small": 12_400}
 LINE = 1300  # between the baselines of two labels
-PHONE = 286  # pixels of the plot
-NARROW = {False: 230, True: 440}  # pixels of the narrowest plot that shows the numbers of up to eight bars, of more
+NARROW, PHONE = 230, 286  # pixels of the plot: a small phone, a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def history_chart(
     numbers = [short_number(quantity, from_=10_000) for quantity in quantities]
     numbers_kind = _numbers_kind(numbers)
     labels, bars, names = [], [], []
-    taken: list[tuple[Place, int]] = []
+    ends: list[tuple[int, int]] = []
     for index, (period, left) in enumerate(zip(periods, lefts, strict=True)):
         middle = left + step // 2
         top = min(scale.y(period.quantity), bottom - MIN_BAR) if period.quantity > 0 else bottom
@@ -105,14 +104,16 @@ def history_chart(
             beside = period.is_running and ahead is not None
             place = ("-5", "end") if beside else ("0", "middle")
             labels.append(Words(percent(middle), text(top - 700), *place, numbers[index], numbers_kind))
-            if not beside:
-                taken.append((Place(middle, 0, top - 700, "middle"), size_of(numbers[index], bold=True)))
+        number = size_of(numbers[index], bold=True) if count <= 12 else 0
+        ends.append((max(middle * NARROW // 100 + number // 2, (left + step * 72 // 100) * NARROW // 100), top))
         if (count - 1 - index) % every == 0:
             names.append(Words(percent(middle), text(bottom + 2000), "0", "middle", period.label))
     projection, stem, label = _projection(ahead, lefts, step, scale, quantities)
     if ahead is not None and label:
-        y = _above(taken, scale.y(ahead) - 700, size_of(label, bold=False), NARROW[count > 8])
-        labels.append(Words("100%", text(y), "0", "end", label))
+        # Above the bars, and their numbers, that it would cover on the narrowest plot.
+        left = NARROW * 100 - size_of(label, bold=False)
+        tops = [top - 700 - (LINE if count <= 12 else 0) for end, top in ends[:-1] if end > left]
+        labels.append(Words("100%", text(min([scale.y(ahead) - 700, *tops])), "0", "end", label))
     steps, notes = _steps(periods, lefts, step, scale)
     value = estimate(ahead)
     told = [f"{period.label} {figure(period.quantity)}" for period in periods]
@@ -158,16 +159,7 @@ def _numbers_kind(numbers: Sequence[str]) -> str:
     length = len(numbers) * max((size_of(words, bold=True) for words in numbers), default=0)
     if len(numbers) > 8 or length > PHONE * 100:
         return "strong chart-note"
-    return "strong chart-number" if length > NARROW[False] * 100 else "strong"
-
-
-def _above(taken: Sequence[tuple[Place, int]], y: int, size: int, width: int) -> int:
-    """The baseline at or above `y` where a text `size` long at the right edge meets no number of another bar."""
-    for place, length in sorted(taken, key=lambda each: -each[0].y):
-        right = box_at(place, length, width)[1]
-        if right > width * 100 - size and abs(place.y - y) < LINE:
-            y = place.y - LINE
-    return y
+    return "strong chart-number" if length > NARROW * 100 else "strong"
 
 
 def _steps(
