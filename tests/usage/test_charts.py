@@ -76,6 +76,12 @@ class TestTime:
         long_day = edges[17]  # 25 October has 25 hours
         assert long_day[1] > edges[16][1]
 
+    def test_a_period_that_is_over_speaks_of_itself(self) -> None:
+        drawn = chart({}, as_of=ENDS)
+        assert (drawn.title, drawn.readout) == ("Running total", "Nothing recorded")
+        assert [note.words for note in drawn.notes] == ["No usage in this period"]
+        assert "No usage in this period" in drawn.sentence
+
     def test_a_period_that_begins_at_noon_has_a_short_first_day(self) -> None:
         starts = datetime(2026, 11, 8, 12, tzinfo=ZoneInfo(BERLIN))
         drawn = chart(even(100), starts_at=starts, ends_at=starts + timedelta(days=30))

@@ -116,7 +116,7 @@ def daily_chart(
         lines=(tuple(ours.curve), tuple(everyone.curve), tuple(past), tuple(ours.ahead), tuple(everyone.ahead)),
         ends=tuple(_named_ends(ours, everyone)),
         workspace=workspace,
-        remark=_note(has_usage=has_usage, early=not settled),
+        remark=_note(has_usage=has_usage, early=not settled, done=done),
         has_usage=has_usage,
     )
     heights = [(tick, scale.y(tick)) for tick in scale.ticks()]
@@ -125,7 +125,7 @@ def daily_chart(
     day, rest = words.readout(begun, ours.days, ours.total if has_usage else None, done=done)
     return DailyChart(
         id=id,
-        title="Total this period",
+        title="Running total" if done else "Total this period",
         height=text(floor + 2400),
         sentence=words.sentence(
             name=name,
@@ -136,6 +136,7 @@ def daily_chart(
             marks=marks,
             projected=words.estimate(ours.projected),
             pool_projected=words.estimate(everyone.projected),
+            done=done,
         ),
         readout_day=day,
         readout=rest,
@@ -211,9 +212,9 @@ def _named_ends(ours: _Series, everyone: _Series) -> list[tuple[str, Point]]:
     return ends
 
 
-def _note(*, has_usage: bool, early: bool) -> tuple[tuple[str, str], ...]:
+def _note(*, has_usage: bool, early: bool, done: bool) -> tuple[tuple[str, str], ...]:
     if not has_usage:
-        return (("No usage yet this period", ""),)
+        return ((words.no_usage(done=done), ""),)
     if early:
         long = "Too early to project: less than 24 hours of data"
         return ((long, "chart-wide"), ("Too early to project", "chart-narrow"))

@@ -67,6 +67,11 @@ def readout(
     return columns[-1].name, f"{figure(days[-1])} so far today"
 
 
+def no_usage(*, done: bool) -> str:
+    """What a chart without usage says: of a running period, or of one that is over."""
+    return "No usage in this period" if done else "No usage yet this period"
+
+
 def sentence(
     *,
     name: str,
@@ -77,12 +82,16 @@ def sentence(
     marks: Sequence[Mark],
     projected: Decimal | None,
     pool_projected: Decimal | None,
+    done: bool,
 ) -> str:
     """The chart in words; `total` None: no usage, `pool_total` None: no other workspaces."""
     if total is None:
-        return f"{name}: {'; '.join(['No usage yet this period', *(mark.words for mark in marks)])}."
+        return f"{name}: {'; '.join([no_usage(done=done), *(mark.words for mark in marks)])}."
     everywhere = "" if pool_total is None else f", {figure(pool_total)} in all workspaces"
-    facts = [f"{figure(total)} {unit} in {workspace} so far{everywhere}", *(mark.words for mark in marks)]
+    facts = [
+        f"{figure(total)} {unit} in {workspace}{'' if done else ' so far'}{everywhere}",
+        *(mark.words for mark in marks),
+    ]
     if projected is not None:
         everywhere = "" if pool_projected is None else f", all workspaces {figure(pool_projected)}"
         facts.append(f"projected {figure(projected)}{everywhere}")
