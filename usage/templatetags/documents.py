@@ -98,7 +98,7 @@ def line_quantity(line: object) -> str:
 
 @register.filter
 def line_note(line: object, currency: str) -> str:
-    """The small print below a description: days of a plan, runs of seats, workspaces of an adjustment."""
+    """The small print below a description: days of a plan, runs of seats, workspaces (of usage, if several)."""
     detail = _detail(line)
     kind = _get(line, "kind")
     if kind == "plan" and detail.get("days") and detail["days"] != detail.get("days_in_period"):
@@ -106,7 +106,7 @@ def line_note(line: object, currency: str) -> str:
         return f"{detail['days']} of {detail['days_in_period']} days of {price}"
     if kind == "seats":
         return _seats_note(detail)
-    if kind in ("adjustment", "credit"):
+    if kind in ("adjustment", "credit") or (kind == "usage" and len(line_workspaces(line)) > 1):
         shown = [f"{item['name']} {formats.number(Decimal(str(item['quantity'])))}" for item in line_workspaces(line)]
         return " · ".join(shown[:MANY_WORKSPACES]) + (" · …" if len(shown) > MANY_WORKSPACES else "")
     return str(_get(line, "note") or "")
