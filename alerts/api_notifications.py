@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
@@ -45,11 +46,13 @@ def list_notifications(
 ) -> dict[str, Any]:
     """Messages of the workspace and of its account as a whole. Quantities in display units, spend alerts in money."""
     workspace = Workspace.objects.select_related("account").get(pk=workspace_of(request).id)
-    found = notifications_of(workspace=workspace).order_by("id")
+    # By the moment they tell of: an invoice is told once its PDF exists, after alerts that were reached later.
+    found = notifications_of(workspace=workspace).order_by("at", "id")
     if after is not None:
-        if not (after.isascii() and after.isdigit() and len(after) <= 18):
+        last = found.filter(pk=int(after)).first() if after.isascii() and after.isdigit() and len(after) <= 18 else None
+        if last is None:
             raise InvalidInput("after is the `next` of the page before.", field="after")
-        found = found.filter(id__gt=int(after))
+        found = found.filter(Q(at__gt=last.at) | Q(at=last.at, id__gt=last.pk))
     rows = list(found[: limit + 1])
     items = [
         notification_data(

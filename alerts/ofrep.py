@@ -16,7 +16,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
-from django.utils.http import parse_etags, quote_etag
+from django.utils.http import parse_etags
 from django.views.decorators.csrf import csrf_exempt
 
 from alerts.selectors_decisions import LimitFact, limit_facts
@@ -91,10 +91,11 @@ def evaluate_flag(request: HttpRequest, flag_key: str) -> HttpResponse:
 def evaluate_flags(request: HttpRequest) -> HttpResponse:
     """All flags; `If-None-Match` with the last ETag answers 304 while nothing changed."""
     body = json.dumps({"flags": list(_flags(request).values())}).encode()
-    etag = quote_etag(hashlib.sha256(body).hexdigest()[:32])
-    # Compared weakly: a proxy that compresses the answer weakens its tag.
-    known = {tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))}
-    if etag in known or "*" in known:
+    # Weak from the start: compressing the answer would weaken a strong tag, and a 304 must repeat the tag of the 200.
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    etag = f"W/{tag}"
+    known = {each.removeprefix("W/") for each in parse_etags(request.headers.get("If-None-Match", ""))}
+    if tag in known or "*" in known:
         return HttpResponse(status=304, headers={"ETag": etag})
     return HttpResponse(body, content_type="application/json", headers={"ETag": etag})
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.test import Client
 
-from alerts.models import UsageAlert
+from alerts.models import Notification, UsageAlert
 from tests.alerts.timeline import Story
 from tests.factories import BY, bearer, make_account, make_key
 from usage.models import AuditEntry, UsageLimit
@@ -200,6 +201,24 @@ def test_notifications_are_listed_oldest_first_in_pages(client: Client, story: S
         ],
         "next": None,
     }
+
+
+def test_what_is_told_late_stands_at_the_moment_it_tells_of(client: Client, story: Story, key: str) -> None:
+    story.about("phone").alert(1).uses(1).evaluates()
+    told = Notification.objects.get()
+    earlier = told.at - timedelta(hours=1)
+    kind = Notification.Kind.INVOICE_ISSUED
+    Notification.objects.create(kind=kind, account=story.account, at=earlier, title="Invoice", dedupe="invoice")
+    first = send(client, "GET", "notifications?limit=1", key).json()
+    second = send(client, "GET", f"notifications?limit=1&after={first['next']}", key).json()
+    assert [row["kind"] for row in first["items"] + second["items"]] == ["invoice_issued", "usage_alert"]
+    assert second["next"] is None
+
+
+def test_a_page_begins_only_after_a_message_of_this_workspace(client: Client, story: Story, key: str) -> None:
+    story.about("phone").alert(1).uses(1).evaluates()
+    missing = Notification.objects.get().pk + 1
+    assert send(client, "GET", f"notifications?after={missing}", key).json()["field"] == "after"
 
 
 @pytest.mark.parametrize(
