@@ -4,7 +4,9 @@ Check and count in one step is one call from Python, so that a row many clients 
 PostgreSQL needs. Each statement inside sees what was committed before it, also what was committed while the call waited
 for the account's lock: PostgreSQL gives every statement of a volatile function its own snapshot.
 
-Rows are locked in one order everywhere (total, event, day), so that two calls never wait for each other.
+Two calls never wait for each other in a circle: consuming and settling lock the total, then the event, then the day;
+ingest and `headroom_count` lock events, then totals, then days. The two orders never meet on one event, because what
+is consumed has a source of its own.
 """
 
 from __future__ import annotations
@@ -134,7 +136,7 @@ BEGIN
             is_swept := true;
             PERFORM 1 FROM usage_usagetotal t
              WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
-           AND t.period = v_period
+               AND t.period = v_period
                FOR NO KEY UPDATE;
             WITH expired AS (
                 UPDATE usage_reservation r SET state = 'expired'
@@ -145,7 +147,7 @@ BEGIN
             IF released IS NOT NULL THEN
                 UPDATE usage_usagetotal t SET reserved = t.reserved - released
                  WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
-           AND t.period = v_period;
+                   AND t.period = v_period;
             END IF;
             CONTINUE;
         END IF;
@@ -216,7 +218,7 @@ BEGIN
     SELECT t.quantity, t.reserved, t.hard_limit, t.next_level INTO quantity, reserved, hard_limit, v_next
       FROM usage_usagetotal t
      WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
-           AND t.period = v_period
+       AND t.period = v_period
        FOR NO KEY UPDATE;
     SELECT r.state, r.settled_quantity INTO v_state, v_settled
       FROM usage_reservation r WHERE r.account_id = p_account AND r.key = p_key FOR NO KEY UPDATE;
@@ -236,7 +238,7 @@ BEGIN
            reserved = t.reserved - CASE WHEN v_state = 'open' THEN v_reserved ELSE 0 END,
            seq = t.seq + 1, last_received_at = greatest(t.last_received_at, v_received)
      WHERE t.account_id = p_account AND t.workspace_id = p_workspace AND t.metric_id = v_metric
-           AND t.period = v_period
+       AND t.period = v_period
     RETURNING t.quantity, t.reserved, t.hard_limit INTO quantity, reserved, hard_limit;
     outcome := 'settled';
     IF n = 0 THEN RETURN; END IF;
@@ -254,7 +256,6 @@ END $$;
 # One event of an application that Python has judged and placed, in the account as it was read: `p_cut` and `p_ended`
 # are its last closing's cut and its end. Anything but `counted` and `stored` (with the stored event's content) changed
 # nothing: the account is another by now, or the total is new or passes its level and the news must commit with it.
-# Events before totals, as ingest does it, so that the two never wait for each other crosswise.
 COUNT: Final = """
 CREATE OR REPLACE FUNCTION headroom_count(
     p_account bigint, p_workspace bigint, p_metric bigint, p_period timestamptz, p_ends timestamptz, p_day date,

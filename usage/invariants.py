@@ -80,15 +80,16 @@ HAVING sum(e.quantity) < 0 OR (bool_or(e.is_void) AND sum(e.quantity) <> 0) OR c
 """  # noqa: S608 - constants
 
 _FOREIGN: Final = f"""
-SELECT a.key, w.key, x.kind
-  FROM (SELECT DISTINCT account_id, workspace_id, 'total' AS kind FROM usage_usagetotal
-        UNION ALL SELECT DISTINCT account_id, workspace_id, 'day' FROM usage_usageday
-        UNION ALL SELECT DISTINCT account_id, workspace_id, 'event' FROM usage_usageevent
-        UNION ALL SELECT DISTINCT account_id, workspace_id, 'limit' FROM usage_usagelimit
-        UNION ALL SELECT DISTINCT account_id, workspace_id, 'reservation' FROM usage_reservation) AS x
+SELECT a.key, w.key, m.key, x.kind
+  FROM (SELECT DISTINCT account_id, workspace_id, metric_id, 'total' AS kind FROM usage_usagetotal
+        UNION ALL SELECT DISTINCT account_id, workspace_id, metric_id, 'day' FROM usage_usageday
+        UNION ALL SELECT DISTINCT account_id, workspace_id, metric_id, 'event' FROM usage_usageevent
+        UNION ALL SELECT DISTINCT account_id, workspace_id, metric_id, 'limit' FROM usage_usagelimit
+        UNION ALL SELECT DISTINCT account_id, workspace_id, metric_id, 'reservation' FROM usage_reservation) AS x
   LEFT JOIN usage_workspace w ON w.id = x.workspace_id
   LEFT JOIN usage_account a ON a.id = x.account_id
- WHERE w.account_id IS DISTINCT FROM x.account_id
+  LEFT JOIN usage_metric m ON m.id = x.metric_id
+ WHERE w.account_id IS DISTINCT FROM x.account_id OR m.id IS NULL
  LIMIT {_AT_MOST}
 """  # noqa: S608 - constants
 
@@ -162,9 +163,10 @@ def corrections_belong_to_events() -> list[str]:
 
 
 def rows_stay_in_their_account() -> list[str]:
-    """9 l: no usage of one account names a workspace of another."""
+    """9 l: no usage of one account names a workspace of another, and all of it is usage of a metric that exists."""
     return [
-        f"a {kind} of account {account} names workspace {workspace}" for account, workspace, kind in _rows(_FOREIGN)
+        f"a {kind} of account {account} names workspace {workspace} and metric {metric}"
+        for account, workspace, metric, kind in _rows(_FOREIGN)
     ]
 
 

@@ -24,6 +24,8 @@ from usage.services.locks import lock_account
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+Change = Callable[[], object]
+
 ROUNDS = 10
 _WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
@@ -60,6 +62,23 @@ def other() -> Iterator[ThreadPoolExecutor]:
         pool.submit(connections.close_all).result()
 
 
+@pytest.fixture
+def answer_after(
+    account: Account, at_once: Callable[[str], Grant | None], other: ThreadPoolExecutor
+) -> Callable[[Change], Grant | None]:
+    """What somebody is answered who waits for the account's lock while something changes under it."""
+
+    def ask(change: Change) -> Grant | None:
+        with transaction.atomic():
+            lock_account(account.pk)
+            answer = other.submit(at_once, "late")
+            assert until(_is_waited_for)
+            change()
+        return answer.result()
+
+    return ask
+
+
 def _is_waited_for() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_WAITING)
@@ -88,51 +107,22 @@ def test_two_hundred_clients_race_for_the_last_unit_and_each_id_counts_once(
     assert broken() == []
 
 
-def test_what_waited_for_a_closing_counts_after_its_cut(
-    account: Account, at_once: Callable[[str], Grant | None], other: ThreadPoolExecutor
-) -> None:
+def test_what_waited_for_a_closing_counts_after_its_cut(answer_after: Callable[[Change], Grant | None]) -> None:
     cut = NOON + timedelta(minutes=5)
-    with transaction.atomic():
-        lock_account(account.pk)
-        answer = other.submit(at_once, "late")
-        assert until(_is_waited_for)
-        Account.objects.update(last_cut_at=cut)
-    grant = answer.result()
+    grant = answer_after(lambda: Account.objects.update(last_cut_at=cut))
     assert grant is not None
     assert grant.allowed
     assert UsageEvent.objects.get(event_id="late").received_at == cut + timedelta(microseconds=1)
     assert broken() == []
 
 
-def test_what_waited_for_the_accounts_end_is_not_granted(
-    account: Account, at_once: Callable[[str], Grant | None], other: ThreadPoolExecutor
-) -> None:
-    with transaction.atomic():
-        lock_account(account.pk)
-        answer = other.submit(at_once, "late")
-        assert until(_is_waited_for)
-        Account.objects.update(ended_at=NOON)
-    assert answer.result() is None
+def test_what_waited_for_the_accounts_end_is_not_granted(answer_after: Callable[[Change], Grant | None]) -> None:
+    assert answer_after(lambda: Account.objects.update(ended_at=NOON)) is None
     assert not UsageEvent.objects.filter(event_id="late").exists()
 
 
-def test_what_waited_for_a_lower_limit_keeps_it(
-    account: Account, at_once: Callable[[str], Grant | None], other: ThreadPoolExecutor
-) -> None:
-    with transaction.atomic():
-        lock_account(account.pk)
-        answer = other.submit(at_once, "late")
-        assert until(_is_waited_for)
-        limit(1)
-    grant = answer.result()
+def test_what_waited_for_a_lower_limit_keeps_it(answer_after: Callable[[Change], Grant | None]) -> None:
+    grant = answer_after(lambda: limit(1))
     assert grant is not None
     assert grant.reason == "limit_reached"
-    assert total().quantity == 1
-
-
-def test_a_grant_that_passes_a_level_is_left_to_the_way_that_tells(
-    account: Account, at_once: Callable[[str], Grant | None]
-) -> None:
-    type(total()).objects.update(next_level=2)
-    assert at_once("passes") is None
     assert total().quantity == 1

@@ -90,6 +90,9 @@ BREAKAGES: list[tuple[Callable[[], Iterable[str]], str]] = [
         "UPDATE usage_usagetotal SET workspace_id = %(foreign)s WHERE metric_id = %(sms)s",
     ),
     (invariants.rows_stay_in_their_account, "UPDATE usage_usageday SET workspace_id = 0 WHERE metric_id = %(sms)s"),
+    (invariants.rows_stay_in_their_account, "UPDATE usage_usageday SET metric_id = 0 WHERE metric_id = %(sms)s"),
+    (invariants.rows_stay_in_their_account, "UPDATE usage_usagetotal SET metric_id = 0 WHERE metric_id = %(sms)s"),
+    (invariants.rows_stay_in_their_account, "UPDATE usage_usageevent SET metric_id = 0 WHERE metric_id = %(sms)s"),
 ]
 
 

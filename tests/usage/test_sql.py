@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connection, connections, transaction
 
 from tests.factories import make_account
+from tests.processes import until
 from usage.models import Metric
 from usage.sql import Read, from_columns, model_columns, prepared, together
 
@@ -143,6 +145,30 @@ def test_a_trip_on_a_lost_connection_says_so_and_the_next_connection_answers() -
         together(number(7), number(8))
     connection.close()
     assert together(number(7), number(8)) == (7, 8)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_a_trip_waits_for_its_answers_other_threads_run() -> None:
+    lock, holder = "SELECT pg_advisory_lock(9)", threading.Event()
+
+    def hold_until_let_go() -> None:
+        """Holds what the trip waits for, and lets go of it only if it runs meanwhile."""
+        prepared(lock, [])
+        holder.set()
+        assert until(_is_waited_for, seconds=5)
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as other:
+        held = other.submit(hold_until_let_go)
+        assert holder.wait(10)
+        prepared("SET statement_timeout = '5s'", [])
+        assert together(Read([(lock, {})], len), number(7)) == (1, 7)
+        held.result()
+    connection.close()
+
+
+def _is_waited_for() -> bool:
+    return prepared("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", []) == [(1,)]
 
 
 def test_who_counts_statements_counts_each_of_a_trip(django_assert_num_queries: partial[None]) -> None:
