@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from config.management.commands.check_invariants import violations
+from config.invariants import violations
 from usage.jobs import once_per_slot
 
 KEPT = 100  # lines of a result

@@ -21,6 +21,7 @@ from alerts.services import evaluate as evaluation
 from alerts.services.delivery import deliver_due
 from alerts.services.evaluate import evaluate
 from tests.alerts.timeline import Story
+from tests.processes import until
 from tests.smtp import SmtpSink
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,6 +54,13 @@ def at_once(*tasks: Callable[[], Any]) -> None:
         raise errors[0]
 
 
+def somebody_waits() -> bool:
+    """Whether anybody waits for what a transaction that still runs has written."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")
+        return cursor.fetchone() == (1,)
+
+
 def sweep(story: Story) -> None:
     evaluate(account_ids=None, now=story.now)
 
@@ -82,19 +90,17 @@ def test_many_evaluators_at_once_tell_everything_once(busy: Story) -> None:
 
 def test_an_evaluator_that_waits_for_one_that_dies_tells_instead(busy: Story) -> None:
     busy.uses(50)
-    died = threading.Event()
+    begun = threading.Event()
 
     def dies() -> None:
         with contextlib.suppress(Crash), transaction.atomic():
             evaluate(account_ids=[busy.account.pk], now=busy.now)
-            died.set()
-            # The other one is waiting for our firings by now, or will find nothing of them.
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_sleep(0.2)")
+            begun.set()
+            assert until(somebody_waits, seconds=5), "the other one never came to our firings"
             raise Crash
 
     def waits() -> None:
-        died.wait(5)
+        assert begun.wait(5)
         evaluate(account_ids=[busy.account.pk], now=busy.now)
 
     at_once(dies, waits)

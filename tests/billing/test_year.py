@@ -17,7 +17,7 @@ from alerts.services import evaluate as evaluating
 from billing.services import closing, issuing
 from billing.services.purchases import set_contract
 from billing.services.subscriptions import change_plan, start_subscription
-from config.management.commands.check_invariants import violations
+from config.invariants import violations
 from config.sandbox import advance_clock
 from tests.billing.books import HOUR, books_of, plan, profile
 from tests.factories import BY, event, make_account, metric

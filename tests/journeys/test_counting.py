@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from config.management.commands.check_invariants import violations
+from config.invariants import violations
 from tests.alerts.conversations import limit, make_account, set_clock
 from tests.factories import NOON, bearer, event, make_key
 from usage.models import Account
