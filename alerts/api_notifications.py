@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
-from alerts.selectors import notifications_of
+from alerts.selectors.notifications import notifications_of
 from alerts.services.messages import notification_data
 from usage.api_auth import bearer, workspace_of
 from usage.errors import InvalidInput

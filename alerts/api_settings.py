@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from ninja import Router, Schema
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from alerts.selectors import AlertSetting, LimitSetting, State, alert_state_of, limit_setting_of
+from alerts.selectors.settings import AlertSetting, LimitSetting, State, alert_state_of, limit_setting_of
 from alerts.services.alerts import set_usage_alert
 from alerts.services.limits import NEXT_PERIOD, set_hard_limit
 from usage.api_auth import bearer, caller_of, clock_for, workspace_of

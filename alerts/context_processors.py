@@ -9,7 +9,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
-from alerts.selectors import banners_for, unread_count
+from alerts.selectors.banners import banners_for
+from alerts.selectors.notifications import unread_count
 from usage.clocks import clock_of
 from usage.errors import NotFound
 from usage.formats import local_day, short_date

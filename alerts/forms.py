@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from alerts.selectors import DrawerState
-from alerts.services.limits import DrawerChanges
+from alerts.selectors.drawer import DrawerState
+from alerts.services.drawer import DrawerChanges
 from usage.rounding import parse_whole_number, plain_quantity
 
 # “1,200” and “1 200” are how people write it.

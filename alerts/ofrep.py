@@ -19,7 +19,7 @@ from django.http.request import UnreadablePostError
 from django.utils.http import parse_etags
 from django.views.decorators.csrf import csrf_exempt
 
-from alerts.selectors_decisions import LimitFact, limit_facts
+from alerts.selectors.decisions import LimitFact, limit_facts
 from config.web import read_whole_body
 from usage import strict_json
 from usage.api_auth import clock_for

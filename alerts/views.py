@@ -19,16 +19,11 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 from alerts.errors import LimitBelowIncluded
 from alerts.forms import DrawerForm, read_number
 from alerts.models import Notification
-from alerts.selectors import AlertSetting, DrawerState, LimitSetting, State, drawer_state
-from alerts.selectors_changes import Setting, SettingRecord, records_of
-from alerts.services.limits import (
-    NEXT_PERIOD,
-    NOW,
-    DrawerChanges,
-    DrawerSaved,
-    EffectiveNeeded,
-    save_drawer,
-)
+from alerts.selectors.changes import Setting, SettingRecord, records_of
+from alerts.selectors.drawer import DrawerState, drawer_state
+from alerts.selectors.settings import AlertSetting, LimitSetting, State
+from alerts.services.drawer import DrawerChanges, DrawerSaved, EffectiveNeeded, save_drawer
+from alerts.services.limits import NEXT_PERIOD, NOW
 from billing.charges import CONTRACTED, INCLUDED, UNLIMITED, MetricTerms
 from billing.selectors import CostAt, costs_of
 from config.web import drawer, is_fragment_request, saved

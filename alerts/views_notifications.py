@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from alerts.models import Notification, NotificationRead
-from alerts.selectors import notifications_for, notifications_of, unread_count
+from alerts.selectors.notifications import notifications_for, notifications_of, unread_count
 from config.web import page_or_partial
 from usage import formats
 from usage.access import shell_context, user_of, workspace_page

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods
 
 from alerts.forms import read_amount
 from alerts.models import Notification
-from alerts.selectors import AlertSetting, State, spend_alert_of
-from alerts.selectors_changes import Setting, records_of
+from alerts.selectors.changes import Setting, records_of
+from alerts.selectors.settings import AlertSetting, State, spend_alert_of
 from alerts.services.alerts import set_spend_alert
 from billing.money import plain_money
 from billing.selectors import charges_so_far

@@ -12,7 +12,6 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
-from alerts import selectors_decisions as selectors
 from alerts.forms_workflows import (
     CHANNEL_LABELS,
     CONVERSATION_LABELS,
@@ -22,6 +21,7 @@ from alerts.forms_workflows import (
     rule_words,
 )
 from alerts.models import Workflow as StoredWorkflow
+from alerts.selectors import decisions as selectors
 from alerts.services import workflows as services
 from alerts.workflow_rules import LET_AI_AGENT_ANSWER, Workflow, handover_steps_from_json
 from config.web import is_fragment_request, page_or_partial

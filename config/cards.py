@@ -10,8 +10,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Final
 
-from alerts.selectors import AlertSetting
-from alerts.selectors_rules import NO_RULES, Rules
+from alerts.selectors.rules import NO_RULES, Rules
+from alerts.selectors.settings import AlertSetting
 from billing.charges import CONTRACTED, INCLUDED, PAY_AS_YOU_GO, UNLIMITED, MetricCharge
 from billing.models import PeriodTerms
 from billing.selectors import Frame, Standing

@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from alerts.selectors import latest_notifications
-from alerts.selectors_decisions import resolution_rate
-from alerts.selectors_rules import NO_RULES
+from alerts.selectors.decisions import resolution_rate
+from alerts.selectors.notifications import latest_notifications
+from alerts.selectors.rules import NO_RULES
 from billing.charges import CONTRACTED
 from billing.models import PeriodTerms
 from billing.selectors.charges import fixed_charges

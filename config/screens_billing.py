@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from alerts.selectors import spend_alert_of
+from alerts.selectors.settings import spend_alert_of
 from billing.charges import CONTRACTED, INCLUDED, PAY_AS_YOU_GO, SEATS, USAGE, ChargeLine, MetricCharge
 from billing.models import Plan
 from billing.selectors import Advice, Frame, Standing, advice_for, contacts_of, frame_of, offered_plans, usage_of

@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import get_script_prefix, reverse
 from django.views.decorators.http import require_GET
 
-from alerts.selectors_rules import rule_rows
+from alerts.selectors.rules import rule_rows
 from billing.charges import CONTRACTED, INCLUDED
 from billing.models import PeriodTerms
 from billing.selectors import Frame, Standing, frame_of, terms_read

@@ -17,8 +17,8 @@ from django.views.decorators.csp import csp_override
 
 from alerts.models import Delivery, Notification, NotificationRead, WebhookEndpoint
 from alerts.services.delivery import headers_of, replay_delivery
+from alerts.services.endpoints import TYPES, add_endpoint, rotate_secret
 from alerts.services.outbox import queue_sending
-from alerts.services.webhooks import TYPES, add_endpoint, rotate_secret
 from usage import formats
 from usage.admin.actions import ActionForm, confirmed
 from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ServiceAdmin, ServiceForm, actor_of, is_list

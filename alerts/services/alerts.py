@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 
 from alerts.models import PlanAlertSwitch, SpendAlert, UsageAlert
-from alerts.selectors import AlertSetting, State, alert_state_of, spend_alert_of
+from alerts.selectors.settings import AlertSetting, State, alert_state_of, spend_alert_of
 from alerts.services.evaluate import evaluate, look_again, queue_evaluation
 from billing.money import plain_money
 from billing.selectors.charges import charges_so_far

@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from alerts.selectors_decisions import parsed_handover_steps, parsed_workflows
+from alerts.selectors.decisions import parsed_handover_steps, parsed_workflows
 from alerts.workflow_rules import Answer, AnsweredBy, Event, Question, Reason, answer_question, steps_to_json
 from usage.errors import AccountEnded, Conflict, InvalidInput
 from usage.services.api_keys import ADMITTED, Admission

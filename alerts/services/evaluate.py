@@ -22,7 +22,8 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 
 from alerts.models import Firing, Notification
 from alerts.services import limit_states, spend
-from alerts.services.outbox import News, tell
+from alerts.services.news import News
+from alerts.services.outbox import tell
 from alerts.services.statements import FIRE, LOOK_AGAIN, SETTLE, TOUCHED_ANYWHERE, TOUCHED_IN
 from usage import wire
 from usage.faultpoints import reach

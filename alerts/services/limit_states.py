@@ -17,7 +17,7 @@ from django.db import connection
 
 from alerts.models import Firing, LimitState, Notification
 from alerts.services.firings import FiringRow, fire
-from alerts.services.outbox import News
+from alerts.services.news import News
 
 # Whether a total (t) of a pool (c) with its LimitState (s) has something left to be told: part of evaluation's mark.
 IS_LEFT: Final = """CASE

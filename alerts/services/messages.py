@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.template.loader import render_to_string
 
 from alerts.models import Notification
+from alerts.services.news import News
 from billing.models import PeriodTerms
 from billing.money import plain_money
 from billing.selectors.holdings import metric_terms
@@ -23,9 +24,6 @@ from usage.formats import figure, local_day, long_date, money, period_span, shor
 from usage.models import Account, AuditEntry, Metric, Period, Workspace
 from usage.periods import plain_instant
 from usage.rounding import plain_quantity, shown_quantity
-
-if TYPE_CHECKING:
-    from alerts.services.outbox import News
 
 Kind = Notification.Kind
 NEVER_STOPS: Final = "This is a message only. An alert never switches off a channel and never stops a message."

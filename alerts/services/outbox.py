@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from django_q.tasks import async_task
 
 from alerts.models import Delivery, Notification, WebhookEndpoint
 from alerts.services import messages
+from alerts.services.news import News
 from billing.models import BillingContact
 from usage.models import Account
 
@@ -42,29 +42,6 @@ SELECT 'webhook', account_id, id, url, '', types FROM alerts_webhookendpoint
  WHERE account_id = ANY(%(accounts)s::bigint[]) AND is_on
  ORDER BY 1, 2, 3
 """
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """Something to be told. Quantities in stored units, for spend in money; `once` makes its identity within kind,
-    account, workspace and metric."""
-
-    kind: str
-    account_id: int
-    workspace_id: int | None
-    metric_id: int | None
-    period: datetime
-    level: int | None
-    threshold: Decimal | None
-    quantity: Decimal | None
-    at: datetime
-    once: str
-    has_email: bool = True
-
-    @property
-    def identity(self) -> str:
-        """Unique for ever: a second notification of the same cannot be written."""
-        return f"{self.kind}:{self.account_id}:{self.workspace_id or '-'}:{self.metric_id or '-'}:{self.once}"
 
 
 def tell(news: Sequence[News], *, now: datetime) -> list[Delivery]:

@@ -12,7 +12,7 @@ from django.db import connection
 from alerts.levels import levels_of
 from alerts.models import Firing, Notification, SpendAlert
 from alerts.services.firings import FiringRow, fire
-from alerts.services.outbox import News
+from alerts.services.news import News
 from billing.selectors.charges import charges_so_far
 from usage.models import Period
 

@@ -15,7 +15,6 @@ import hmac
 import ipaddress
 import json
 import re
-import secrets
 import socket
 import ssl
 import threading
@@ -23,22 +22,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import transaction
 
 from alerts.models import WebhookEndpoint
-from usage.errors import InvalidInput
-from usage.models import Account
-from usage.services.audit import Actor, record
 
 TIME_LIMIT: Final = 10.0  # seconds for everything after the name is resolved
 NAME_LIMIT: Final = 5.0
 LONGEST_HEAD: Final = 16_384
-TYPES: Final = ("usage.alert.reached", "limit.reached", "limit.cleared", "invoice.issued")
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
 # Ranges in which an IPv4 address travels inside an IPv6 one; the inner address is the one that answers.
@@ -80,7 +74,7 @@ def target_of(url: str) -> Target:
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise AddressRefused("A webhook URL must not carry a user name or password.")
     host = parts.hostname or ""
-    if not host or not (_HOST.fullmatch(host) or _is_literal(host)):
+    if not host or not (_HOST.fullmatch(host) or is_literal(host)):
         raise AddressRefused("The URL has no usable host name.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not path.isascii() or any(character <= " " or character == "\x7f" for character in path):
@@ -230,45 +224,10 @@ def _status_over(line: socket.socket, request: bytes) -> int:
     return int(match[1])
 
 
-def _is_literal(host: str) -> bool:
+def is_literal(host: str) -> bool:
+    """Whether a host is an address and not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
         return False
     return True
-
-
-# --- Endpoints -------------------------------------------------------------------------------------------------------
-
-
-def new_secret() -> str:
-    """A fresh signing secret: `whsec_` and base64 of 32 random bytes."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-@transaction.atomic
-def add_endpoint(*, account: Account, url: str, types: Sequence[str] = (), by: Actor) -> WebhookEndpoint:
-    """Let an account's system listen at `url` for `types` (none = all). Raises InvalidInput."""
-    try:
-        target = target_of(url)
-        if _is_literal(target.host) and not is_public(target.host):
-            raise AddressRefused(f"{target.host} is not a public address.")
-    except AddressRefused as error:
-        raise InvalidInput(str(error), field="url") from error
-    if unknown := [name for name in types if name not in TYPES]:
-        raise InvalidInput(f"“{unknown[0]}” is no type; use {', '.join(TYPES)}.", field="types")
-    endpoint = WebhookEndpoint.objects.create(account=account, url=url, secret=new_secret(), types=list(types))
-    record(by=by, action="webhook.added", subject=url, account=account, after={"url": url, "types": list(types)})
-    return endpoint
-
-
-@transaction.atomic
-def rotate_secret(*, endpoint: WebhookEndpoint, overlap: timedelta, now: datetime, by: Actor) -> WebhookEndpoint:
-    """Give the endpoint a new secret; until `overlap` is over messages carry signatures by both. Aware `now`."""
-    row = WebhookEndpoint.objects.select_for_update().get(pk=endpoint.pk)
-    row.previous_secret, row.previous_until, row.secret = row.secret, now + overlap, new_secret()
-    row.save(update_fields=["secret", "previous_secret", "previous_until"])
-    record(
-        by=by, action="webhook.rotated", subject=row.url, account=row.account_id, after={"until": row.previous_until}
-    )
-    return row

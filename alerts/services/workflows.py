@@ -13,7 +13,7 @@ from django.db.models import F, Max
 
 from alerts.models import HandoverSteps
 from alerts.models import Workflow as StoredWorkflow
-from alerts.selectors_decisions import workflows_are_included
+from alerts.selectors.decisions import workflows_are_included
 from alerts.workflow_rules import Branch, Rules, Step, Workflow, handover_steps_from_json, steps_to_json
 from usage.errors import Conflict, InvalidInput, NotFound
 from usage.models import Metric, Workspace

@@ -27,9 +27,9 @@ from alerts.models import (
     Workflow,
 )
 from alerts.services.alerts import set_usage_alert
+from alerts.services.endpoints import add_endpoint
 from alerts.services.evaluate import evaluate
 from alerts.services.limits import set_hard_limit
-from alerts.services.webhooks import add_endpoint
 from billing.models import InvoiceDocument, InvoicePayment, RenderingTrouble
 from billing.services.contacts import add_contact
 from billing.services.purchases import set_contract

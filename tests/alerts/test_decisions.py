@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from alerts.models import Conversation, HandoverSteps, StoredAnswer, Workflow
-from alerts.selectors_decisions import resolution_rate
+from alerts.selectors.decisions import resolution_rate
 from tests import factories
 from tests.alerts.conversations import Application, limit, make_account, set_clock
 from usage.models import Account, Period

@@ -12,7 +12,7 @@ import pytest
 from alerts.models import Delivery, Notification
 from alerts.services.delivery import deliver_due
 from alerts.services.dispatches import deliver_dispatches
-from alerts.services.webhooks import add_endpoint
+from alerts.services.endpoints import add_endpoint
 from billing.models import Invoice, InvoiceDispatch, InvoiceDocument
 from billing.services.closing import close_period
 from billing.services.documents import resend_invoice

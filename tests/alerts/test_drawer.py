@@ -10,8 +10,8 @@ import pytest
 
 from alerts.errors import LimitBelowIncluded
 from alerts.models import PlanAlertSwitch, UsageAlert
-from alerts.selectors import drawer_state
-from alerts.services.limits import DrawerChanges, DrawerSaved, EffectiveNeeded, save_drawer
+from alerts.selectors.drawer import drawer_state
+from alerts.services.drawer import DrawerChanges, DrawerSaved, EffectiveNeeded, save_drawer
 from tests.alerts.timeline import Story
 from tests.factories import make_teammate
 from usage.models import AuditEntry, Teammate, UsageLimit, User

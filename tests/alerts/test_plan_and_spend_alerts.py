@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from alerts.models import Notification
-from alerts.selectors import spend_alert_of
+from alerts.selectors.settings import spend_alert_of
 from tests.alerts.timeline import Story
 from usage.errors import InvalidInput
 from usage.models import AuditEntry

@@ -17,7 +17,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from alerts.models import Delivery, WebhookEndpoint
 from alerts.services import webhooks
 from alerts.services.delivery import deliver_due
-from alerts.services.webhooks import AddressRefused, NoAnswer, add_endpoint, is_public, rotate_secret, target_of
+from alerts.services.endpoints import add_endpoint, new_secret, rotate_secret
+from alerts.services.webhooks import AddressRefused, NoAnswer, is_public, target_of
 from tests.alerts.timeline import Story
 from tests.factories import BY
 from usage.errors import InvalidInput
@@ -216,7 +217,7 @@ def rude_server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def post_to(port: int) -> int:
-    endpoint = WebhookEndpoint(url=f"http://hooks.example:{port}/", secret=webhooks.new_secret())
+    endpoint = WebhookEndpoint(url=f"http://hooks.example:{port}/", secret=new_secret())
     return webhooks.post(endpoint=endpoint, message_id="msg_1", payload={"a": 1}, now=NOW)
 
 
@@ -268,7 +269,7 @@ def test_an_endless_answer_is_not_read(receiver: Receiver) -> None:
 
 
 def test_https_is_not_spoken_with_just_anybody(receiver: Receiver) -> None:
-    endpoint = WebhookEndpoint(url=f"https://hooks.example:{receiver.port}/", secret=webhooks.new_secret())
+    endpoint = WebhookEndpoint(url=f"https://hooks.example:{receiver.port}/", secret=new_secret())
     with pytest.raises(NoAnswer):
         webhooks.post(endpoint=endpoint, message_id="msg_1", payload={}, now=NOW)
 
@@ -343,7 +344,7 @@ def test_the_name_is_asked_once_and_the_checked_address_is_used(monkeypatch: pyt
 
     monkeypatch.setattr(webhooks.socket, "create_connection", connect)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:3128")
-    endpoint = WebhookEndpoint(url="http://rebind.example/", secret=webhooks.new_secret())
+    endpoint = WebhookEndpoint(url="http://rebind.example/", secret=new_secret())
     with pytest.raises(NoAnswer):
         webhooks.post(endpoint=endpoint, message_id="msg_1", payload={}, now=NOW, resolver=resolver)
     assert (asked, connected) == (["rebind.example"], [("8.8.8.8", 80)])
@@ -351,7 +352,7 @@ def test_the_name_is_asked_once_and_the_checked_address_is_used(monkeypatch: pyt
 
 @pytest.mark.django_db
 def test_a_private_destination_fails_for_good_and_is_seen(story: Story) -> None:
-    WebhookEndpoint.objects.create(account=story.account, url="http://127.0.0.1:1/", secret=webhooks.new_secret())
+    WebhookEndpoint.objects.create(account=story.account, url="http://127.0.0.1:1/", secret=new_secret())
     story.alert(10).uses(10).evaluates()
     send()
     delivery = Delivery.objects.get(channel="webhook")

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from alerts.models import HandoverSteps, Workflow
-from alerts.selectors_decisions import handover_steps_of, workflows_are_included, workflows_of
+from alerts.selectors.decisions import handover_steps_of, workflows_are_included, workflows_of
 from alerts.services import workflows as services
 from alerts.workflow_rules import DEFAULT_HANDOVER, LET_AI_AGENT_ANSWER, SEND_TO_INBOX, Branch, Rules, Step
 from tests import factories

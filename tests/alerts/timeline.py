@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from alerts.models import Delivery, Firing, Notification
-from alerts.selectors import AlertSetting, LimitSetting, State, alert_state_of, limit_setting_of
+from alerts.selectors.settings import AlertSetting, LimitSetting, State, alert_state_of, limit_setting_of
 from alerts.services.alerts import set_plan_alert, set_spend_alert, set_usage_alert
 from alerts.services.evaluate import evaluate, evaluate_limits, look_again
 from alerts.services.limits import set_hard_limit

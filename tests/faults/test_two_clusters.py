@@ -27,7 +27,7 @@ from django.db.models import Count
 from django_q.tasks import async_task
 
 from alerts.models import Delivery, Firing, Notification, WebhookEndpoint
-from alerts.services.webhooks import add_endpoint
+from alerts.services.endpoints import add_endpoint
 from tests.alerts.timeline import Story
 from tests.factories import BY
 from tests.processes import running_jobs, until

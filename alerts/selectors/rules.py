@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from alerts.models import UsageAlert
-from alerts.selectors import AlertSetting, LimitSetting, State, alert_state, limit_state
+from alerts.selectors.settings import AlertSetting, LimitSetting, State, alert_state, limit_state
 from usage.models import Metric, UsageLimit, Workspace
 from usage.sql import Read
 

@@ -1,0 +1,1 @@
+"""Reads of alerts, limits and decisions, by topic."""
