@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django_q.tasks import async_task
 
-from config.health import BAD, ODD, findings
+from config.health import findings, verdict
 from usage.admin.base import actor_of
 from usage.clocks import system_clock
 from usage.services.audit import record
@@ -62,15 +62,13 @@ def health(request: HttpRequest) -> HttpResponse:
     _require_operator(request)
     now = system_clock()
     groups = findings(now=now)
-    states = [finding.state for _, group in groups for finding in group]
     context = {
         **admin.site.each_context(request),
         "title": "Health",
         "groups": groups,
         "tasks": TASKS,
         "now": now,
-        "verdict": "Something is wrong" if BAD in states else "Look at this" if ODD in states else "All is well",
-        "state": BAD if BAD in states else ODD if ODD in states else "good",
+        "verdict": verdict(groups),
     }
     return TemplateResponse(request, "admin/health.html", context)
 

@@ -11,6 +11,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.text import slugify
 
+from usage.clocks import system_clock
+
 # The permissions of somebody; None: all.
 type Rights = frozenset[str] | None
 
@@ -61,11 +63,15 @@ class HeadroomAdminSite(AdminSite):
         return [*own, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """The models; whoever opens it on an empty installation is shown where to begin."""
+        """Whether all is well, and the models; on an empty installation, where to begin."""
+        from config.health import findings, verdict
         from usage.models import Account
 
-        is_new = request.user.has_perm("usage.change_account") and not Account.objects.exists()
-        return super().index(request, {**(extra_context or {}), "is_new": is_new})
+        about: dict[str, Any] = {}
+        if request.user.has_perm("usage.change_account"):
+            about["is_new"] = not Account.objects.exists()
+            about["verdict"] = verdict(findings(now=system_clock()))
+        return super().index(request, {**(extra_context or {}), **about})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The models by what somebody comes for, and the operator's pages as if they were some. The same for all who

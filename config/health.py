@@ -46,6 +46,15 @@ class Finding:
     lines: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The health page in one line: the worst state, and what is in it."""
+
+    state: str
+    words: str
+    about: tuple[Finding, ...]
+
+
 # --- For machines -----------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +114,16 @@ def findings(*, now: datetime) -> list[tuple[str, list[Finding]]]:
         ("Facts", [_invariants(runs)]),
         ("Installation", list(_installation())),
     ]
+
+
+def verdict(groups: list[tuple[str, list[Finding]]]) -> Verdict:
+    """What `findings` come to."""
+    found = [finding for _, group in groups for finding in group]
+    for state, words in ((BAD, "Something is wrong"), (ODD, "Look at this")):
+        about = tuple(finding for finding in found if finding.state == state)
+        if about:
+            return Verdict(state, words, about)
+    return Verdict(GOOD, "All is well", ())
 
 
 def _heartbeat(now: datetime) -> Finding:

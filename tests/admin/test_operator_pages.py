@@ -146,6 +146,9 @@ def test_health_says_what_is_wrong(account: Account, admin_client: Client) -> No
     Heartbeat.objects.update(beat_at=now - timedelta(minutes=10))
     assert {finding.label: finding for _, group in findings(now=now) for finding in group}["Workers"].state == "bad"
     assert admin_client.get(reverse("admin:health")).status_code == 200
+    index = admin_client.get(reverse("admin:index")).content.decode()
+    assert "Something is wrong" in index
+    assert "Workers: silent" in index
 
 
 def test_what_must_hold_is_checked_on_demand(account: Account, admin_client: Client) -> None:
