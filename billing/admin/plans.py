@@ -13,7 +13,6 @@ from billing.models import AddOn, Plan, Rate
 from billing.models.plans import PriceModel
 from billing.services.plans import is_add_on_held, is_held, save_add_on_rates, save_plan
 from usage.admin.base import (
-    DECIMALS,
     Choices,
     EditableInline,
     HeadroomAdmin,
@@ -87,7 +86,6 @@ class RateInline(EditableInline):
     form = RateForm
     formset = RatesFormSet
     fields = RateForm.Meta.fields
-    formfield_overrides = DECIMALS
     verbose_name_plural = "rates: a metric without one is recorded, has no card and costs nothing"
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:

@@ -6,13 +6,14 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
-from billing.models import AddOn, BillingContact, Contract, Plan, Rate, Subscription
+from billing.models import AddOn, BillingContact, Contract, Invoice, Plan, Rate, Subscription
 from tests.admin.doing import address, said
 from tests.factories import make_account, make_user, metric, workspace
-from usage.models import Account, ApiKey, AuditEntry, Metric, Teammate, User, Workspace
+from usage.models import Account, ApiKey, AuditEntry, Heartbeat, Metric, Teammate, User, Workspace
 from usage.permissions import has_flag
 
 
@@ -360,3 +361,29 @@ def test_a_teammates_permissions_change_on_the_page_of_their_workspace_but_not_w
     assert left.user == ada.user
     assert left.can_manage_billing
     assert not left.can_manage_alerts
+
+
+@pytest.mark.parametrize("typed", ["\x00", "Mars/Olympus", "9" * 5000, "NaN", '{"a": "\\u0000"}'])
+def test_whatever_is_typed_into_a_form_comes_back_with_what_is_wrong(
+    account: Account, admin_client: Client, typed: str
+) -> None:
+    for model, fields in (
+        (Workspace, ("account", "key", "name")),
+        (Contract, ("account", "metric", "quantity", "unit_price", "begins", "until_period_0")),
+        (Metric, ("key", "name", "event_type", "filters", "kind", "unit_size")),
+    ):
+        answer = admin_client.post(address(model, "add"), dict.fromkeys(fields, typed))
+        assert answer.status_code == 200, model
+        assert "errornote" in answer.content.decode(), model
+
+
+def test_a_list_forgives_values_and_selections_that_no_row_has(account: Account, admin_client: Client) -> None:
+    for model, column in ((Contract, "metric__id__exact"), (Invoice, "currency"), (Heartbeat, "name")):
+        page = address(model, "changelist")
+        assert admin_client.get(page, {column: "\x00"}).headers["Location"] == page
+        for key in ("\x00", "x\x00", "9" * 5000):
+            chosen = {"action": "download_csv", "_selected_action": key, "index": "0"}
+            answer = admin_client.post(page, chosen)
+            assert answer.status_code in (200, 302), (model, key)
+            if "\x00" in key:
+                assert "One of the selected rows does not exist." in said(answer)

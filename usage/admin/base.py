@@ -8,9 +8,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponseRedirect
@@ -23,6 +24,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from usage.admin.columns import zones
+from usage.admin.inputs import TypedInputs
 from usage.admin.lists import SharedRows
 from usage.errors import HeadroomError
 from usage.models import Account, AuditEntry, User, Workspace
@@ -72,6 +74,14 @@ def _counted(model: type[models.Model]) -> int:
     return int(found)
 
 
+def _is_key(column: Any, value: str) -> bool:
+    try:
+        column.to_python(value)
+    except ValidationError:
+        return False
+    return "\x00" not in value
+
+
 class BoundedPaginator(_Paginator):
     """Counts no further than 10 000 rows: a list opens as fast on a table of any size; search leads to the rest."""
 
@@ -83,13 +93,6 @@ class BoundedPaginator(_Paginator):
                 return _counted(rows.model)
             return min(rows.order_by().values("pk")[: COUNTED_ROWS + 1].count(), COUNTED_ROWS)
         return super().count
-
-
-class ShortDecimalField(forms.DecimalField):
-    """A number without the zeros that its column keeps."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return format(value.normalize(), "f") if isinstance(value, Decimal) and value.is_finite() else value
 
 
 class Choices(BaseChoiceIterator):
@@ -111,10 +114,7 @@ def choices_of(field: Any) -> Choices:
     return Choices([*empty, *((field.prepare_value(row), field.label_from_instance(row)) for row in field.queryset)])
 
 
-DECIMALS: Final[dict[Any, Any]] = {models.DecimalField: {"form_class": ShortDecimalField}}
-
-
-class HeadroomAdmin(PlainAdmin):
+class HeadroomAdmin(TypedInputs, PlainAdmin):
     """A model that admins may change by itself. Each change leaves an audit entry `<noun>.created`, `.changed` or
     `.deleted` in the same transaction."""
 
@@ -122,7 +122,6 @@ class HeadroomAdmin(PlainAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # each is a count of the whole table
     list_per_page = 25
-    formfield_overrides = DECIMALS
     noun = ""
     has_trail = True  # whether its page leads to what was done to it
     unlisted: tuple[str, ...] = ()  # long columns, here or of related rows, that the list does not show
@@ -139,6 +138,8 @@ class HeadroomAdmin(PlainAdmin):
         )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if any("\x00" in value for values in request.GET.lists() for value in values[1]):
+            return redirect(request.path)  # no column holds it, and the database takes no question with it
         title = str(capfirst(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
@@ -148,6 +149,13 @@ class HeadroomAdmin(PlainAdmin):
         if name := str(context["original"] or ""):
             context |= {"title": name, "subtitle": capfirst(str(self.opts.verbose_name))}
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def response_action(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Any:
+        """Nothing, with the list again, when a selected row cannot be one."""
+        if not all(_is_key(self.opts.pk, each) for each in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            messages.error(request, "One of the selected rows does not exist.")
+            return None
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[SharedRows]:
         return SharedRows
@@ -246,7 +254,7 @@ class RowForms(InlineFormSet):
         return super().empty_form
 
 
-class EditableInline(TabularInline):
+class EditableInline(TypedInputs, TabularInline):
     """Rows of another table that are changed on the page of the row they belong to."""
 
     formset = RowForms
