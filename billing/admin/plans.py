@@ -22,13 +22,14 @@ from usage.admin.base import (
     choices_of,
 )
 from usage.admin.columns import EMPTY, Column, facts, linked, list_link, money, quantity
+from usage.admin.inputs import PlainJsonField
 from usage.formats import unit_price
 
 PRICE = money("price", exact=True)
 OFFERED = Choices((each.value, each.label) for each in (PriceModel.PER_UNIT, PriceModel.GRADUATED))  # spec 5.11
 
 
-class TiersField(forms.JSONField):
+class TiersField(PlainJsonField):
     """No tiers are an empty field."""
 
     def prepare_value(self, value: Any) -> Any:
