@@ -93,7 +93,8 @@ class Scope:
         if quantity is None:
             return "–"
         metric = self.metrics[metric_id]
-        return f"{formats.number(shown_quantity(quantity, unit_size=metric.unit_size))} {metric.unit}"
+        shown = shown_quantity(quantity, unit_size=metric.unit_size)
+        return f"{formats.number(shown)} {metric.unit_of(shown)}"
 
     def at(self, moment: datetime | None) -> str:
         return "–" if moment is None else formats.local_second(moment, self.zone)
