@@ -37,6 +37,8 @@ def main() -> None:
             execute_from_command_line(sys.argv)
     except devpg.DevpgError as error:
         raise SystemExit(str(error)) from None
+    except BrokenPipeError:  # whoever read it, head or less, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from config import devpg
 from config.env import base_url, database, issuer, mailers, number, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-environ.Env.read_env(BASE_DIR / ".env")
 env = environ.Env()
 
 # Where the embedded database and files live (spec 10.1). Absolute: processes with another working folder read it too.

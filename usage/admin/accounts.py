@@ -60,7 +60,8 @@ class AccountAddForm(ServiceForm):
 
     zone = ZoneField(help_text="Days, periods and invoices are counted in it. Type a city, as Berlin.")
     started_on = forms.DateField(
-        widget=widgets.AdminDateWidget, help_text="First day of the first billing period, and its anchor."
+        widget=widgets.AdminDateWidget,
+        help_text="First day of the first billing period, and its anchor. Periods that are over are billed at once.",
     )
     interval = forms.ChoiceField(choices=AccountClock.Interval, initial=AccountClock.Interval.MONTH)
     workspace_lines = forms.CharField(
