@@ -136,7 +136,7 @@ def _heartbeat(now: datetime) -> Finding:
             "Workers", f"{len(alive)} cluster{plural} alive", GOOD, f"last sign {ago(alive[0].beat_at, now)}", links
         )
     if not beats:
-        return Finding("Workers", "none", BAD, f"No cluster of workers has run yet. {NO_WORKERS}", links)
+        return Finding("Workers", "none", BAD, f"No cluster of workers runs. {NO_WORKERS}", links)
     last = ago(beats[0].beat_at, now)
     return Finding("Workers", "silent", BAD, f"The last sign of life was {last}. {NO_WORKERS}", links)
 
@@ -167,20 +167,21 @@ def _sweep(label: str, name: str, runs: Mapping[str, JobRun], *, every: timedelt
     if last is None or last.finished_at is None:
         return Finding(label, "never", ODD, f"It runs every {minutes} minutes, and has not yet.", links)
     if now - last.finished_at > every * 2:
-        late = f"It should run every {minutes} minutes: see that workers run, or start it below."
+        late = f"It should run every {minutes} minutes: see that workers run."
         return Finding(label, ago(last.finished_at, now), BAD, late, links)
     detail = ", ".join(f"{key} {value}" for key, value in (last.result or {}).items() if not isinstance(value, list))
     return Finding(label, ago(last.finished_at, now), GOOD, detail, links)
 
 
-def _deliveries(counts: Mapping[str, int]) -> Finding:
+def _deliveries(counts: Mapping[str, Any]) -> Finding:
     failed, late, trying = counts["failed"], counts["late"], counts["trying"]
     page = reverse("admin:alerts_delivery_changelist")
     said = f"{number(trying)} to be tried again by themselves" + (f", {number(late)} wait for workers" if late else "")
     if failed:
         said += ". The reason stands on each one's page: mend it, then Replay."
     links = (("Failed", f"{page}?state__exact=failed"), ("Waiting", f"{page}?state__exact=waiting"))
-    return Finding("Failed deliveries", number(failed), BAD if failed else ODD if late or trying else GOOD, said, links)
+    state = BAD if failed else ODD if late or trying else GOOD
+    return Finding("Failed deliveries", number(failed), state, said, links, tuple(counts["reasons"]))
 
 
 def _contacts() -> Finding:
@@ -196,7 +197,7 @@ def _contacts() -> Finding:
 def _due(now: datetime) -> Finding:
     late = timedelta(minutes=15)
     waiting = [due for due in due_periods(now=now) if due.ends_at and due.ends_at + due.grace + late < now]
-    detail = "Their invoices should have been issued by now: see that workers run, or close what is due below."
+    detail = "Their invoices should have been issued by now: see that workers run."
     detail = detail if waiting else ""
     return Finding("Accounts with a billing period that waits", number(len(waiting)), ODD if waiting else GOOD, detail)
 
@@ -250,11 +251,12 @@ def _installation() -> Iterator[Finding]:
 # --- What the page asks, each put into SQL once -----------------------------------------------------------------------
 
 
-def _counted(now: datetime) -> dict[str, int]:
-    """How much there is of what may grow, in one statement; of what may be very much no more than LONG_QUEUE + 1."""
+def _counted(now: datetime) -> dict[str, Any]:
+    """How much there is of what may grow, in one statement; of what may be very much no more than LONG_QUEUE + 1.
+    `reasons`: why a message of each channel could not be sent so far."""
     times = {"a_day_ago": now - timedelta(days=1), "ten_minutes_ago": now - timedelta(minutes=10)}
     (row,) = prepared(_COUNTS, times)
-    return dict(zip(("queue", "failures", "failed", "late", "trying", "troubles"), row, strict=True))
+    return dict(zip(("queue", "failures", "failed", "late", "trying", "reasons", "troubles"), row, strict=True))
 
 
 _COUNTS: Final = f"""
@@ -269,6 +271,10 @@ SELECT
     (SELECT count(*) FROM (
         SELECT FROM alerts_delivery WHERE state = 'waiting' AND attempts > 0 LIMIT {LONG_QUEUE + 1}
     ) found),
+    ARRAY(SELECT DISTINCT ON (channel) channel || ': ' || last_error FROM (
+        SELECT id, channel, last_error
+        FROM alerts_delivery WHERE state = 'waiting' AND attempts > 0 LIMIT {LONG_QUEUE + 1}
+    ) found ORDER BY channel, id DESC),
     (SELECT count(*) FROM billing_renderingtrouble)
 """  # noqa: S608 - a constant of this module
 

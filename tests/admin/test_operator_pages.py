@@ -143,6 +143,9 @@ def test_health_says_what_is_wrong(account: Account, admin_client: Client) -> No
     assert found["Failed deliveries"].state == "bad"
     assert found["Accounts without billing contacts"].value == "1"
     assert found["Last limit recalculation"].value == "never"
+    Delivery.objects.filter(channel="webhook").update(state="waiting", attempts=1, last_error="No answer.")
+    waiting = {finding.label: finding for _, group in findings(now=now) for finding in group}["Failed deliveries"]
+    assert waiting.lines == ("webhook: No answer.",)
     Heartbeat.objects.update(beat_at=now - timedelta(minutes=10))
     assert {finding.label: finding for _, group in findings(now=now) for finding in group}["Workers"].state == "bad"
     assert admin_client.get(reverse("admin:health")).status_code == 200
