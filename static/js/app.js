@@ -41,8 +41,9 @@ for (const dialog of [drawer, popup]) {
   });
   dialog.addEventListener("close", () => {
     dialog.replaceChildren();
-    giveFocusBack(dialog);
+    // First what stands on it: beside an open dialog nothing can have the focus.
     if (dialog === drawer && popup?.open) popup.close();
+    giveFocusBack(dialog);
   });
   // Only a press that also began on the backdrop closes: a selection dragged out of a field must not.
   let pressed = false;

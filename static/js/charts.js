@@ -62,14 +62,17 @@
   // A part that replaces itself keeps the day that is being read, and the focus on it.
   let reading = [];
   document.addEventListener("htmx:beforeSwap", () => {
-    reading = [...document.querySelectorAll(".chart-scrub[id]")]
-      .map((range) => ({ id: range.id, value: range.value, focused: range === document.activeElement, shown: !!range.closest(".chart").querySelector(".chart-cursor") }))
+    reading = [...document.querySelectorAll(".chart[id] .chart-scrub")]
+      .map((range) => {
+        const chart = range.closest(".chart");
+        return { id: chart.id, value: range.value, focused: range === document.activeElement, shown: !!chart.querySelector(".chart-cursor") };
+      })
       .filter(({ focused, shown }) => focused || shown);
   });
   document.addEventListener("htmx:afterSwap", () => {
     wake(document);
     for (const { id, value, focused, shown } of reading) {
-      const range = document.getElementById(id);
+      const range = document.getElementById(id)?.querySelector(".chart-scrub");
       if (!range || range.hidden) continue;
       range.value = value;
       if (shown) show(range);

@@ -149,6 +149,7 @@ def test_limits_are_scheduled_applied_now_or_refused_in_place(page: Any, live_se
     question.get_by_role("button", name="Schedule changes").dblclick()
     page.get_by_role("status").get_by_text("Saved. Your limit of 60 starts on 1 Jul 2026.").wait_for()
     page.locator("#ai_resolutions").get_by_text("Limit from 1 Jul").wait_for()
+    expect(page.locator("#ai_resolutions-set")).to_be_focused()
     assert AuditEntry.objects.filter(action="limit.changed").count() == 1
 
     drawer = open_drawer(page)

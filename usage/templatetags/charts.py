@@ -75,10 +75,8 @@ def daily_chart(chart: DailyChart) -> Html:
     drawing.add("</svg></div>")
     if chart.titles:
         drawing.add(
-            '<input class="chart-scrub" id="{}-day" type="range"'
-            f' min="0" max="{chart.scrub_max}" value="{chart.scrub_value}"'
+            f'<input class="chart-scrub" type="range" min="0" max="{chart.scrub_max}" value="{chart.scrub_value}"'
             ' aria-label="{}" hidden>',
-            chart.id,
             chart.scrub_label,
         )
     drawing.add("</div></figure>")
