@@ -32,6 +32,8 @@ def read_number(text: str, *, at_least: int) -> Decimal:
             words = "must be a whole number"
         elif words.startswith("must be at least"):
             words = f"must be at least {at_least}"
+        # The API says numbers as it takes them, a screen as people read them.
+        words = re.sub(r"[0-9]{5,}", lambda found: f"{int(found[0]):,}", words)
         raise ValueError(f"The number {words}.") from error
 
 

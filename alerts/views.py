@@ -30,7 +30,7 @@ from config.web import drawer, is_fragment_request, saved
 from usage.access import restricted_page, shell_context, user_of, workspace_page
 from usage.clocks import clock_of
 from usage.errors import HeadroomError
-from usage.formats import local_day, money, number, short_date
+from usage.formats import figure, local_day, money, number, short_date
 from usage.models import Metric, Workspace
 from usage.permissions import PERMISSIONS, Restricted, restricted, rights_of
 from usage.written import Written
@@ -135,6 +135,7 @@ def _context(request: HttpRequest, state: DrawerState, form: DrawerForm) -> dict
     zone = state.period.zone
     return shell_context(request, workspace, "usage") | {
         "state": state,
+        "so_far": figure(state.quantity),
         "metric": metric,
         "agent": metric.agent_name,
         "form": form,
@@ -225,9 +226,9 @@ def _beside(others: tuple[tuple[Workspace, Decimal], ...]) -> str:
     if not others:
         return ""
     if len(others) <= 2:
-        return ", with " + " and ".join(f"{workspace.name} at {number(used)}" for workspace, used in others)
+        return ", with " + " and ".join(f"{workspace.name} at {figure(used)}" for workspace, used in others)
     together = sum((used for _, used in others), start=Decimal(0))
-    return f", with {len(others)} other workspaces at {number(together)}"
+    return f", with {len(others)} other workspaces at {figure(together)}"
 
 
 # --- Saving ---
@@ -270,7 +271,7 @@ def _confirmation(
         "agent": metric.agent_name or metric.name,
         "starts_on": starts_on,
         "until": starts_on,
-        "used": state.quantity if changes.limit is not None and state.quantity >= changes.limit else None,
+        "used": figure(state.quantity) if changes.limit is not None and state.quantity >= changes.limit else None,
         "action": reverse("usage_drawer", args=[workspace.key, metric.key]),
         "close_url": reverse("usage_drawer", args=[workspace.key, metric.key]),
         "fields": form.repeated(),

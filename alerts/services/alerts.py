@@ -195,7 +195,7 @@ def _stored_threshold(threshold: Decimal, metric: Metric) -> Decimal:
 
 def _checked_money(threshold: Decimal, currency: str) -> Decimal:
     if not threshold.is_finite() or threshold <= 0 or threshold > MAX_SPEND:
-        raise InvalidInput("The threshold must be greater than 0 and at most 1000000000000.", field="threshold")
+        raise InvalidInput("The threshold must be greater than 0 and at most 1,000,000,000,000.", field="threshold")
     if threshold != threshold.quantize(Decimal(1).scaleb(-decimals(currency))):
         raise InvalidInput(f"{currency} has {decimals(currency)} decimals.", field="threshold")
     return threshold

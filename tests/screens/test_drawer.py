@@ -172,7 +172,7 @@ class TestSavingAlerts:
             ("1.5", "The number must be a whole number."),
             ("0", "The number must be at least 1."),
             ("-3", "The number must be at least 1."),
-            ("9" * 20, "The number must be at most 1000000000000."),
+            ("9" * 20, "The number must be at most 1,000,000,000,000."),
         ],
     )
     def test_an_impossible_number_is_refused_in_place(self, typed: str, sentence: str) -> None:
