@@ -116,6 +116,10 @@ def usage_lookup(request: HttpRequest) -> HttpResponseBase:
     asked = request.GET.dict()
     if scope is not None and scope.periods and "period" not in asked:
         asked["period"] = scope.periods[0].starts_at.isoformat()
+    if scope is not None and asked.get("table") == "events" and not asked.get("event_id"):
+        # Events are read by metric and period: the form says which.
+        asked["metric"] = asked.get("metric") or next((row.key for row in scope.metrics.values()), "")
+        asked["period"] = asked.get("period") or next((row.starts_at.isoformat() for row in scope.periods), "")
     form = LookupForm(asked if key else None, scope=scope)
     context: dict[str, Any] = {
         **admin.site.each_context(request),
@@ -201,16 +205,17 @@ def _csv(scope: Scope, wanted: dict[str, Any], request: HttpRequest) -> Streamin
 
 
 def _events(scope: Scope, rows: list[EventRow], cursor: Any) -> Table:
-    heads = ("Received", "Happened", "Workspace", "Metric", "Quantity", "Day", "Source", "Id", "Kind", "")
+    heads = ("Received", "Happened", "Workspace", "Metric", "Quantity", "Day", "Event", "Kind", "")
     cells = []
     for row in rows:
         query = urlencode({"account": scope.account.key, "source": row.source, "id": row.event_id})
         link = format_html('<a href="{}?{}">Correct…</a>', reverse("admin:usage_correct"), query)
+        name = format_html('{}<br><small class="lookup-meta">{}</small>', row.event_id, row.source)
         cells.append(
             (
                 *(scope.at(row.received_at), scope.at(row.occurred_at), scope.place(row.workspace_id)),
                 *(scope.metrics[row.metric_id].name, scope.shown(row.quantity, row.metric_id)),
-                *(formats.short_date(row.day), row.source, row.event_id, row.kind),
+                *(formats.short_date(row.day), name, row.kind),
                 link if row.corrects is None else "",
             )
         )
