@@ -47,7 +47,7 @@ class PlanForm(ActionForm):
         except HeadroomError as refusal:
             return f"{price}: {refusal.detail}"
         zone = account.clocks.latest("starts_at").zone
-        return f"{price}: {preview.kind}, from {formats.local_minute(preview.takes_effect_at, zone)}"
+        return f"{price}: {preview.kind}, from {formats.local_minute(preview.takes_effect_at, zone)} ({zone})"
 
 
 class VersionForm(ActionForm):

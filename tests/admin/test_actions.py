@@ -22,7 +22,7 @@ from billing.models import (
     Plan,
     Subscription,
 )
-from tests.admin.doing import ask, run, run_on_page, said
+from tests.admin.doing import address, ask, run, run_on_page, said
 from tests.billing.books import DAY, JULY, JUNE, at
 from tests.factories import bearer
 from usage.models import Account, AccountClock, ApiKey, AuditEntry
@@ -198,6 +198,14 @@ def test_a_key_is_rotated_shown_once_and_the_old_one_ends(account: Account, admi
 def test_only_one_key_is_rotated_at_a_time(account: Account, admin_client: Client) -> None:
     keys = [ApiKey.objects.get(), ApiKey.objects.create(prefix="other", secret_hash=b"", scopes=["read"])]
     assert "one row at a time" in said(ask(admin_client, "rotate", *keys))[0]
+
+
+def test_a_webhook_that_was_added_shows_the_secret_that_its_receiver_needs(
+    account: Account, admin_client: Client
+) -> None:
+    typed = {"account": account.pk, "url": "https://hooks.example.com/new"}
+    answer = admin_client.post(address(WebhookEndpoint, "add"), typed, follow=True)
+    assert WebhookEndpoint.objects.get(url=typed["url"]).secret in answer.content.decode()
 
 
 def test_a_webhook_s_secret_is_replaced(account: Account, admin_client: Client) -> None:

@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                 ('currency', models.CharField(default='USD', max_length=3, validators=[usage.validators.validate_currency])),
                 ('ended_at', models.DateTimeField(blank=True, help_text='Usage after this instant is refused.', null=True)),
                 ('is_sandbox', models.BooleanField(default=False, help_text='Has a test clock; nothing is ever sent.', verbose_name='sandbox')),
-                ('sandbox_now', models.DateTimeField(blank=True, editable=False, help_text='The test clock of a sandbox account; stands still until advanced.', null=True)),
+                ('sandbox_now', models.DateTimeField(blank=True, editable=False, help_text='The test clock of a sandbox account; it stands still until manage.py advance_clock moves it.', null=True)),
                 ('last_cut_at', models.DateTimeField(blank=True, editable=False, help_text="The last closing's cut: everything received later belongs to a later invoice.", null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],

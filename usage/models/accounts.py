@@ -81,7 +81,7 @@ class Account(models.Model):
         null=True,
         blank=True,
         editable=False,
-        help_text="The test clock of a sandbox account; stands still until advanced.",
+        help_text="The test clock of a sandbox account; it stands still until manage.py advance_clock moves it.",
     )
     last_cut_at = models.DateTimeField(
         null=True,
