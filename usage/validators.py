@@ -6,8 +6,18 @@ import unicodedata
 import zoneinfo
 
 from django.core.exceptions import ValidationError
+from django.db import models
 
 from usage.currencies import CURRENCIES
+from usage.errors import InvalidInput
+
+
+def check_text(field: models.Field, value: str, *, named: str) -> None:
+    """Judge a text by all rules of the column it goes to, its length included. Raises InvalidInput for `named`."""
+    try:
+        field.run_validators(value)
+    except ValidationError as error:
+        raise InvalidInput(f"{value[:80]!r}: {' '.join(error.messages)}", field=named) from error
 
 
 def validate_time_zone(value: str) -> None:

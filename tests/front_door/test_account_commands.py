@@ -69,7 +69,13 @@ def test_a_key_is_printed_alone_and_works() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--account", "nobody", "--scopes", "read"], ["--all-accounts", "--scopes", "x"]]
+    "arguments",
+    [
+        ["--account", "nobody", "--scopes", "read"],
+        ["--all-accounts", "--scopes", "x"],
+        ["--all-accounts", "--scopes", "read", "--name", "a" * 121],
+        ["--all-accounts", "--scopes", "read", "--expires-in-days", "9" * 12],
+    ],
 )
 def test_an_impossible_key_is_refused(arguments: list[str]) -> None:
     with pytest.raises(CommandError):

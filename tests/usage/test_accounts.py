@@ -39,11 +39,13 @@ def test_an_account_begins_with_its_clock_its_first_period_and_its_workspaces() 
         ({"key": "a" * 64}, "key"),
         ({"key": "a\n"}, "key"),
         ({"name": "a\r\nb"}, "name"),
+        ({"name": "a" * 201}, "name"),
         ({"currency": "usd"}, "currency"),
         ({"zone": "Mars/Olympus"}, "zone"),
         ({"interval": "week"}, "interval"),
         ({"workspaces": []}, "workspaces"),
         ({"workspaces": [("Atlas", "Atlas")]}, "workspaces"),
+        ({"workspaces": [("atlas", "a" * 201)]}, "workspaces"),
     ],
 )
 def test_an_impossible_account_is_refused_and_nothing_is_left(change: dict[str, Any], field: str) -> None:

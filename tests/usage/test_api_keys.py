@@ -113,6 +113,12 @@ def test_unknown_scopes_are_refused(scopes: list[str]) -> None:
         create_api_key(account=None, name="", scopes=scopes, now=timezone.now(), by=BY)
 
 
+@pytest.mark.parametrize("name", ["a" * 121, "a\nb"])
+def test_a_name_that_no_key_can_have_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="characters"):
+        create_api_key(account=None, name=name, scopes=["read"], now=timezone.now(), by=BY)
+
+
 def test_the_day_of_the_last_use_is_kept() -> None:
     plain = make_key(make_account(), "read")
     now = timezone.now()

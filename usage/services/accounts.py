@@ -17,7 +17,7 @@ from usage.services.audit import Actor, record
 from usage.services.locks import lock_account
 from usage.services.periods import extend_periods, first_period
 from usage.signals import account_changed
-from usage.validators import validate_currency, validate_plain_text
+from usage.validators import check_text, validate_currency
 
 FLAGS = ("can_manage_alerts", "can_manage_limits", "can_manage_billing")
 
@@ -49,7 +49,7 @@ def create_account(
     if interval not in AccountClock.Interval.values:
         raise InvalidInput(f"The interval is one of {', '.join(AccountClock.Interval.values)}.", field="interval")
     _check(validate_key, key, "key")
-    _check(validate_plain_text, name, "name")
+    check_text(Account._meta.get_field("name"), name, named="name")
     try:
         starts_at = arithmetic.day_starts_at(started_on, zone)
     except ValueError as error:
@@ -226,7 +226,7 @@ def remove_teammate(*, teammate: Teammate, by: Actor) -> None:
 
 def _create_workspace(*, account: Account, key: str, name: str) -> Workspace:
     _check(validate_key, key, "workspaces")
-    _check(validate_plain_text, name, "workspaces")
+    check_text(Workspace._meta.get_field("name"), name, named="workspaces")
     workspace = Workspace(account=account, key=key, name=name)
     _insert(workspace, f"There is a workspace with the key “{key}”.")
     return workspace

@@ -18,6 +18,7 @@ from usage.errors import Conflict, InvalidInput, Unauthorized
 from usage.models import Account, ApiKey, AuditEntry
 from usage.services.audit import Actor, record
 from usage.sql import prepared
+from usage.validators import check_text
 
 # Recognisable in logs and secret scanners; the middle part is public.
 _KEY = re.compile(r"hr_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
@@ -62,13 +63,15 @@ def create_api_key(
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Create a key of the account, or of the operator (`account` None), and return it with its plain text, which is
-    never to be had again. Raises InvalidInput for unknown or no scopes and for an expiry that has passed."""
+    never to be had again. Raises InvalidInput for unknown or no scopes, an expiry that has passed and a name that no key
+    can have."""
     wanted = sorted(set(scopes))
     unknown = [scope for scope in wanted if scope not in ApiKey.Scope.values]
     if unknown or not wanted:
         raise InvalidInput(f"Scopes are some of {', '.join(ApiKey.Scope.values)}.", field="scopes")
     if expires_at is not None and expires_at <= now:
         raise InvalidInput("The key would have expired already.", field="expires_at")
+    check_text(ApiKey._meta.get_field("name"), name, named="name")
     return _issue(account_id=account.pk if account else None, name=name, scopes=wanted, expires_at=expires_at, by=by)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,16 @@ from usage.errors import HeadroomError
 from usage.models import Account, ApiKey
 from usage.services.api_keys import create_api_key
 from usage.services.audit import Actor
+
+
+def _days(text: str) -> timedelta:
+    try:
+        days = int(text)
+        if not 1 <= days <= 36_500:
+            raise ValueError
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number of days from 1 to 36500") from None
+    return timedelta(days=days)
 
 
 class Command(BaseCommand):
@@ -26,7 +36,7 @@ class Command(BaseCommand):
             "--scopes", required=True, metavar="SCOPE,…", help=f"some of {', '.join(ApiKey.Scope.values)}"
         )
         parser.add_argument("--name", default="", help="to recognise it in admin")
-        parser.add_argument("--expires-in-days", type=int, metavar="DAYS")
+        parser.add_argument("--expires-in-days", type=_days, metavar="DAYS")
 
     def handle(self, *args: Any, **options: Any) -> None:
         account = None
@@ -35,13 +45,13 @@ class Command(BaseCommand):
             if account is None:
                 raise CommandError(f"There is no account “{options['account']}”.")
         now = system_clock()
-        days = options["expires_in_days"]
+        lifetime = options["expires_in_days"]
         try:
             _, plain = create_api_key(
                 account=account,
                 name=options["name"],
                 scopes=[scope.strip() for scope in options["scopes"].split(",") if scope.strip()],
-                expires_at=None if days is None else now + timedelta(days=days),
+                expires_at=None if lifetime is None else now + lifetime,
                 now=now,
                 by=Actor.of_command("create_api_key"),
             )
