@@ -69,6 +69,12 @@ class MetricTerms:
         """
         return round_money(ZERO if self.rate is None else price(quantity=quantity, rate=self.rate), currency)
 
+    def contracted_amount(self, currency: str) -> Decimal:
+        """What the contract charges whether it is used or not, rounded once (spec 5.3); 0 without a contract."""
+        if self.contracted_price is None or self.included is None:
+            return round_money(0, currency)
+        return round_money(self.included * self.contracted_price, currency)
+
     def seats_amount(self, days: Sequence[Decimal], days_in_period: int, currency: str) -> Decimal:
         """The charge for a level held on `days`: seats above included / days in period x price, rounded once (spec
         5.4)."""
@@ -278,18 +284,11 @@ def _metric_charge(use: MetricUse, amount: Decimal, currency: str, days_used: De
         pool_quantity=shown,
         overage_quantity=_overage(terms, pool),
         overage_amount=amount,
-        contracted_amount=_contracted_amount(terms, currency),
+        contracted_amount=terms.contracted_amount(currency),
         projected=projected,
         projected_quantity=projected_quantity,
         projected_amount=projected_amount,
     )
-
-
-def _contracted_amount(terms: MetricTerms, currency: str) -> Decimal:
-    """The contracted amount, charged whether it is used or not (spec 5.3); 0 without a contract."""
-    if terms.contracted_price is None or terms.included is None:
-        return round_money(0, currency)
-    return round_money(terms.included * terms.contracted_price, currency)
 
 
 def _plan_lines(parts: Sequence[PlanPart], currency: str) -> list[ChargeLine]:
@@ -331,7 +330,7 @@ def _contracted_line(terms: MetricTerms, currency: str) -> ChargeLine | None:
         metric_id=terms.metric_id,
         quantity=plain(terms.included),
         unit_price=terms.contracted_price,
-        amount=_contracted_amount(terms, currency),
+        amount=terms.contracted_amount(currency),
     )
 
 

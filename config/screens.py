@@ -22,7 +22,7 @@ from config.screens_usage import page_meta, read_usage
 from config.web import page_or_partial
 from usage import charts
 from usage.access import shell_context, user_of, workspace_page
-from usage.formats import day_and_month, local_day, money, number, percent, period_span, weekday_date
+from usage.formats import local_day, money, number, percent, period_span, short_date, weekday_date
 from usage.models import Metric, Period, Workspace
 from usage.rounding import shown_quantity
 from usage.selectors import account_usage
@@ -68,7 +68,7 @@ def dashboard(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "levels": _levels(reading),
         "so_far": money(charges.so_far, account.currency),
         "cost_facts": [fixed, overage, {"label": "Projected total", "value": total, "total": True}],
-        "next_invoice": f"{day_and_month(ends)} {ends.year}" if charges.fixed or reading.standing.terms else "",
+        "next_invoice": short_date(ends) if charges.fixed or reading.standing.terms else "",
         "notes": latest_notifications(user=user, workspace=workspace, number=NOTES),
         "zone": period.zone,
     }

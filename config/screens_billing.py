@@ -28,7 +28,7 @@ from config.cards import ESTIMATE, TOO_EARLY
 from config.web import is_fragment_request, page_or_partial
 from usage.access import shell_context, user_of, workspace_page
 from usage.clocks import clock_of
-from usage.formats import day_and_month, figure, local_day, money, number, period_span, unit_price
+from usage.formats import day_and_month, figure, local_day, money, number, period_span, short_date, unit_price
 from usage.models import Account, Metric, Period, Workspace
 from usage.permissions import has_flag
 from usage.rounding import shown_quantity
@@ -160,12 +160,9 @@ def _estimate(frame: Frame, now: datetime, *, is_early: bool) -> str:
 
 def _plan_facts(account: Account, frame: Frame, *, has_plan: bool) -> list[dict[str, str]]:
     period = frame.period
-    facts = [
-        {"label": "Member since", "value": f"{day_and_month(first)} {first.year}"}
-        for first in _FIRST_DAY(account=account.pk)
-    ]
+    facts = [{"label": "Member since", "value": short_date(first)} for first in _FIRST_DAY(account=account.pk)]
     ends = local_day(period.ends_at, period.zone)
-    facts.append({"label": "Next invoice", "value": f"{day_and_month(ends)} {ends.year}" if has_plan else "–"})
+    facts.append({"label": "Next invoice", "value": short_date(ends) if has_plan else "–"})
     facts.append({"label": "Currency", "value": account.currency})
     facts.append({"label": "Time zone", "value": period.zone})
     return facts
@@ -176,7 +173,7 @@ def _scheduled(holdings: Holdings, period: Period, plan: Plan | None) -> str:
     later = next((row for row in holdings.subscriptions if row.period > period.starts_at), None)
     if later is None:
         return ""
-    on = f"{day_and_month(later.starts_on)} {later.starts_on.year}"
+    on = short_date(later.starts_on)
     if later.plan is None:
         return f"The subscription ends on {on}."
     if plan is not None and later.plan_id == plan.pk:

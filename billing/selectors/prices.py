@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from billing.charges import ZERO, MetricTerms
+from billing.charges import MetricTerms
 from billing.models import PeriodTerms
 from billing.money import round_money
 from billing.selectors.holdings import metric_terms
@@ -69,9 +69,7 @@ def costs_of(
         free = CostAt(amount=nothing, additional=nothing, others=others, terms=None)
         return lambda quantity: free
     priced = metric_terms(terms)
-    contracted = ZERO
-    if priced.contracted_price is not None and priced.included is not None:
-        contracted = round_money(priced.included * priced.contracted_price, account.currency)
+    contracted = priced.contracted_amount(account.currency)
 
     def at(quantity: Decimal) -> CostAt:
         pool = sum(elsewhere.values(), start=stored_quantity(quantity, unit_size=metric.unit_size))

@@ -23,7 +23,7 @@ from usage.sql import Read, from_columns, model_columns, prepared
 from usage.written import Written
 
 # The names under which the sweeps record their runs (spec 2.8).
-SWEEPS = ("refresh", "recalculate-limits", "recalculate_limits")
+SWEEPS = ("refresh", "recalculate-limits")
 
 _FIRST: Final = Written(lambda account: Period.objects.filter(account=account).order_by("starts_at")[:1])
 _PERIODS: Final = f"""

@@ -8,9 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from config.arguments import account_with_key
 from usage.clocks import system_clock
 from usage.errors import HeadroomError
-from usage.models import Account, ApiKey
+from usage.models import ApiKey
 from usage.services.api_keys import create_api_key
 from usage.services.audit import Actor
 
@@ -39,11 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--expires-in-days", type=_days, metavar="DAYS")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        account = None
-        if options["account"]:
-            account = Account.objects.filter(key=options["account"]).first()
-            if account is None:
-                raise CommandError(f"There is no account “{options['account']}”.")
+        account = account_with_key(options["account"]) if options["account"] else None
         now = system_clock()
         lifetime = options["expires_in_days"]
         try:

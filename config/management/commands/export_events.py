@@ -8,7 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from usage.models import Account, Metric
+from config.arguments import account_with_key
+from usage.models import Metric
 from usage.selectors import EventRow, iterate_events
 from usage.services.transfer import export_events
 
@@ -22,9 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--metric", metavar="KEY", help="only this metric")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        account = Account.objects.filter(key=options["account"]).first()
-        if account is None:
-            raise CommandError(f"There is no account “{options['account']}”.")
+        account = account_with_key(options["account"])
         places = {place.pk: place.key for place in account.workspaces.order_by("pk")}
         metrics = {metric.pk: metric for metric in Metric.objects.order_by("position", "key")}
         chosen_places = [pk for pk, key in places.items() if options["workspace"] in (None, key)]

@@ -10,9 +10,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 
+from config.arguments import account_with_key
 from usage.csv_text import csv_lines
 from usage.errors import HeadroomError
-from usage.models import Account
 from usage.services.transfer import RefusedRow, import_events
 
 _BAR = 30
@@ -32,11 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--report", metavar="FILE", help="write the refused rows there instead of here")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        account_id = None
-        if options["account"]:
-            account_id = Account.objects.filter(key=options["account"]).values_list("pk", flat=True).first()
-            if account_id is None:
-                raise CommandError(f"There is no account “{options['account']}”.")
+        account_id = account_with_key(options["account"]).pk if options["account"] else None
         accepted = duplicate = 0
         refused: list[RefusedRow] = []
         line = 1

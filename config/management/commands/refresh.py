@@ -5,11 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from alerts import jobs
+from config.arguments import account_with_key
 from usage.clocks import system_clock
-from usage.models import Account
 
 
 class Command(BaseCommand):
@@ -23,8 +23,5 @@ class Command(BaseCommand):
         if key is None:
             done = jobs.refresh(system_clock())
         else:
-            account = Account.objects.filter(key=key).first()
-            if account is None:
-                raise CommandError(f"There is no account “{key}”.")
-            done = jobs.evaluate_account(account.pk)
+            done = jobs.evaluate_account(account_with_key(key).pk)
         self.stdout.write(f"{done['messages']} told" if done else "somebody else is at it")
