@@ -32,8 +32,7 @@ from alerts.services.evaluate import evaluate
 from alerts.services.limits import set_hard_limit
 from billing.models import InvoiceDocument, InvoicePayment, RenderingTrouble
 from billing.services.contacts import add_contact
-from billing.services.purchases import set_contract
-from tests.billing.books import JULY, JUNE, at, close, profile, subscribed
+from tests.billing.books import JULY, JUNE, at, close, contract, profile, subscribed
 from tests.factories import BY, make_key, make_teammate, make_user, metric, use, workspace
 from usage.jobs import beat
 from usage.models import Account, JobRun
@@ -61,15 +60,7 @@ def build_world() -> Account:
     profile(account, legal_name="Acme Ltd", country="IE")
     add_contact(account=account, email="billing@acme.example", name="Bill", by=BY)
     endpoint = add_endpoint(account=account, url="https://hooks.acme.example/in", by=BY)
-    set_contract(
-        account=account,
-        metric=metric(),
-        quantity=Decimal(3),
-        unit_price=Decimal("0.89"),
-        overage_price=None,
-        from_period=JUNE,
-        by=BY,
-    )
+    contract(account, 3)
     clock = at(JUNE + timedelta(days=1))
     set_usage_alert(workspace=workspace(), metric=metric(), threshold=Decimal(4), also_50_80=True, clock=clock, by=BY)
     set_hard_limit(workspace=workspace(), metric=metric(), quantity=Decimal(5), effective="now", clock=clock, by=BY)

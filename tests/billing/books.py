@@ -9,12 +9,14 @@ from typing import Any
 from billing.models import AddOn, BilledUsage, BillingProfile, Invoice, InvoiceLine, Plan
 from billing.selectors.explain import all_events_behind, explanation_of, quantities_behind
 from billing.services.closing import close_period
+from billing.services.purchases import set_contract
 from billing.services.subscriptions import start_subscription
-from tests.factories import BY, make_account
+from tests.factories import BY, make_account, metric
 from usage.clocks import Clock
 from usage.models import Account, UsageTotal
 
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
+MID_JUNE = datetime(2026, 6, 15, 12, tzinfo=UTC)
 JULY = datetime(2026, 7, 1, tzinfo=UTC)
 AUGUST = datetime(2026, 8, 1, tzinfo=UTC)
 SEPTEMBER = datetime(2026, 9, 1, tzinfo=UTC)
@@ -39,6 +41,27 @@ def subscribed(plan_key: str = "starter", /, *, add_ons: tuple[str, ...] = (), *
         account=account, plan=plan(plan_key), period=period, add_ons=list(AddOn.objects.filter(key__in=add_ons)), by=BY
     )
     return account
+
+
+def contract(
+    account: Account,
+    quantity: int,
+    *,
+    from_period: datetime = JUNE,
+    until_period: datetime | None = None,
+    overage_price: Decimal | None = None,
+) -> None:
+    """So many AI resolutions contracted at $0.89, above it at the plan's price if no other is named."""
+    set_contract(
+        account=account,
+        metric=metric(),
+        quantity=Decimal(quantity),
+        unit_price=Decimal("0.89"),
+        overage_price=overage_price,
+        from_period=from_period,
+        until_period=until_period,
+        by=BY,
+    )
 
 
 def profile(account: Account, **fields: Any) -> BillingProfile:

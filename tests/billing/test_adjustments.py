@@ -14,6 +14,7 @@ from tests.billing.books import (
     HOUR,
     JULY,
     JUNE,
+    MID_JUNE,
     SEPTEMBER,
     assert_every_line_adds_up,
     at,
@@ -31,8 +32,6 @@ from usage.services.ingest import ingest_sent
 from usage.services.periods import open_period
 
 pytestmark = pytest.mark.django_db
-
-MID_JUNE = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 
 def test_late_usage_is_the_next_invoices_adjustment():

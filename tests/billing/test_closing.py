@@ -14,9 +14,11 @@ from tests.billing.books import (
     HOUR,
     JULY,
     JUNE,
+    MID_JUNE,
     SEPTEMBER,
     at,
     close,
+    contract,
     line,
     lines,
     plan,
@@ -29,8 +31,6 @@ from usage.errors import Conflict, NotFound
 from usage.models import Account, AuditEntry
 
 pytestmark = pytest.mark.django_db
-
-MID_JUNE = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 
 def test_starter_with_275_conversations_and_120_minutes_owes_18_50_above_its_plan():
@@ -92,15 +92,7 @@ def test_after_the_upgrade_1100_conversations_cost_100_at_the_new_rate():
 @pytest.mark.parametrize(("used", "overage"), [(0, "0.00"), (30, "0.00"), (62, "11.88")])
 def test_50_contracted_resolutions_are_charged_whatever_is_used(used, overage):
     account = subscribed("professional")
-    set_contract(
-        account=account,
-        metric=metric(),
-        quantity=Decimal(50),
-        unit_price=Decimal("0.89"),
-        overage_price=Decimal("0.99"),
-        from_period=JUNE,
-        by=BY,
-    )
+    contract(account, 50, overage_price=Decimal("0.99"))
     use("ai_resolutions", used)
     invoice = close(account)
     assert line(invoice, "ai_resolutions", "contracted").amount == Decimal("44.50")

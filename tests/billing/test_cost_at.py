@@ -1,39 +1,19 @@
 """The price beside the number (spec 3.8) and the preview of a plan (spec 5.5)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from billing.models import AddOn, PeriodTerms, Plan, Subscription
 from billing.selectors import charges_so_far, cost_at, preview_change
-from billing.services.purchases import add_add_on, set_contract
-from billing.services.subscriptions import change_plan, start_subscription
-from tests.factories import BY, NOON, make_account, metric, use, workspace
+from billing.services.purchases import add_add_on
+from billing.services.subscriptions import change_plan
+from tests.billing.books import JULY, JUNE, contract, subscribed
+from tests.factories import BY, NOON, metric, use, workspace
 from usage.models import Account
 
 pytestmark = pytest.mark.django_db
-
-JUNE = datetime(2026, 6, 1, tzinfo=UTC)
-JULY = datetime(2026, 7, 1, tzinfo=UTC)
-
-
-def subscribed(plan: str = "starter", **options) -> Account:
-    account = make_account(**options)
-    start_subscription(account=account, plan=Plan.objects.get(key=plan), period=JUNE, by=BY)
-    return account
-
-
-def contracted(account: Account, quantity: int) -> None:
-    set_contract(
-        account=account,
-        metric=metric(),
-        quantity=Decimal(quantity),
-        unit_price=Decimal("0.89"),
-        overage_price=None,
-        from_period=JUNE,
-        by=BY,
-    )
 
 
 def cost(account: Account, quantity: str, *, key: str = "ai_resolutions", at: str = "atlas"):
@@ -42,7 +22,7 @@ def cost(account: Account, quantity: str, *, key: str = "ai_resolutions", at: st
 
 def test_with_a_contract_it_is_the_additional_cost_above_it_with_the_others_at_their_usage_now():
     account = subscribed(workspaces=["atlas", "birch"])
-    contracted(account, 400)
+    contract(account, 400)
     use("ai_resolutions", 296)
     use("ai_resolutions", 92, workspace_key="birch")
     found = cost(account, "500")
@@ -113,7 +93,7 @@ def test_after_the_click_the_charges_are_what_the_preview_said():
 
 def test_the_preview_of_a_downgrade_shows_the_fixed_charges_of_the_next_period():
     account = subscribed("professional")
-    contracted(account, 50)
+    contract(account, 50)
     use("conversations", 1100)
     shown = preview(account, "starter")
     assert (shown.kind, shown.takes_effect_at) == ("downgrade", JULY)

@@ -1,6 +1,6 @@
 """Credits of money, and documents that are cancelled and issued again (spec 5.8)."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -8,7 +8,21 @@ import pytest
 from billing.models import BilledUsage, Invoice
 from billing.services.credits import cancel_and_reissue, credit_amount, credited, is_cancelled
 from billing.services.documents import render_invoice
-from tests.billing.books import AUGUST, DAY, HOUR, JULY, JUNE, at, close, line, lines, profile, subscribed, unbilled
+from tests.billing.books import (
+    AUGUST,
+    DAY,
+    HOUR,
+    JULY,
+    JUNE,
+    MID_JUNE,
+    at,
+    close,
+    line,
+    lines,
+    profile,
+    subscribed,
+    unbilled,
+)
 from tests.factories import BY, event, use
 from usage.errors import Conflict, InvalidInput
 from usage.models import AuditEntry
@@ -17,7 +31,6 @@ from usage.services.ingest import ingest_sent
 
 pytestmark = pytest.mark.django_db
 
-MID_JUNE = datetime(2026, 6, 15, 12, tzinfo=UTC)
 LATER = JULY + 5 * DAY
 
 

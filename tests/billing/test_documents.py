@@ -26,10 +26,9 @@ from billing.services.documents import (
     resend_invoice,
     unmark_paid,
 )
-from billing.services.purchases import set_contract
 from billing.services.subscriptions import change_plan
-from tests.billing.books import DAY, JULY, JUNE, at, close, plan, profile, subscribed
-from tests.factories import BY, make_account, metric, use
+from tests.billing.books import DAY, JULY, JUNE, at, close, contract, plan, profile, subscribed
+from tests.factories import BY, metric, use
 from usage.errors import Conflict
 from usage.models import Account, AuditEntry, Workspace
 
@@ -69,15 +68,7 @@ def test_18_50_of_overage_stands_on_the_pdf(renderer):
 def test_every_line_and_sum_of_an_invoice_is_read_back(renderer):
     account = subscribed("starter", workspaces=("atlas", "birch"), add_ons=("proactive_support_plus",), currency="USD")
     profile(account, legal_name="Meridian Supply GmbH", city="Köln", country="DE", tax_rate=Decimal(19))
-    set_contract(
-        account=account,
-        metric=metric(),
-        quantity=Decimal(50),
-        unit_price=Decimal("0.89"),
-        overage_price=None,
-        from_period=JUNE,
-        by=BY,
-    )
+    contract(account, 50)
     change_plan(account=account, plan=plan("professional"), clock=at(datetime(2026, 6, 16, 9, tzinfo=UTC)), by=BY)
     use("conversations", 1463)
     use("conversations", 40, workspace_key="birch")
@@ -174,8 +165,7 @@ def test_the_paper_is_the_buyers(renderer, paper, width):
 
 
 def test_a_long_invoice_repeats_its_table_heads_and_counts_its_pages(renderer):
-    account = make_account(workspaces=[f"w{number}" for number in range(150)])
-    subscribed_to(account)
+    account = subscribed("starter", workspaces=[f"w{number}" for number in range(150)])
     for number in range(150):
         use("conversations", 2, workspace_key=f"w{number}")
     document = render_invoice(invoice_id=close(account).pk, now=NOW, renderer=renderer)
@@ -184,12 +174,6 @@ def test_a_long_invoice_repeats_its_table_heads_and_counts_its_pages(renderer):
     assert all(f"Page {number} of {len(pages)}" in text for number, text in enumerate(pages, start=1))
     assert sum("Metric and workspace" in text for text in pages) >= 3
     assert all(f"W{number}" in "".join(pages) for number in range(150))
-
-
-def subscribed_to(account: Account) -> None:
-    from billing.services.subscriptions import start_subscription
-
-    start_subscription(account=account, plan=plan("starter"), period=JUNE, by=BY)
 
 
 # --- Company texts are shown literally, whatever they contain ---

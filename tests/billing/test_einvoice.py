@@ -18,9 +18,8 @@ from billing.models import Invoice
 from billing.pdf import XML_NAME
 from billing.services.credits import cancel_and_reissue, credit_amount
 from billing.services.documents import page_of, render_invoice
-from billing.services.purchases import set_contract
-from tests.billing.books import DAY, HOUR, JULY, JUNE, at, close, profile, subscribed
-from tests.factories import BY, event, metric, use
+from tests.billing.books import DAY, HOUR, JULY, JUNE, at, close, contract, profile, subscribed
+from tests.factories import BY, event, use
 from usage.services.corrections import void_event
 from usage.services.ingest import ingest_sent
 
@@ -169,15 +168,7 @@ def _real_documents() -> dict[str, str]:
     """The XML of documents of every kind."""
     account = subscribed("professional", add_ons=("proactive_support_plus",), currency="USD")
     profile(account, **BUYER, tax_rate=Decimal(19))
-    set_contract(
-        account=account,
-        metric=metric(),
-        quantity=Decimal(50),
-        unit_price=Decimal("0.89"),
-        overage_price=None,
-        from_period=JUNE,
-        by=BY,
-    )
+    contract(account, 50)
     use("seats", 9, at=JUNE + 3 * DAY)
     use("ai_resolutions", 62)
     sent = [event("conversation.created", id_=f"x{n}", time=JUNE + DAY) for n in range(1500)]

@@ -1,6 +1,6 @@
 """Explain this line: the events behind any line of any document, and that they add up to it (spec 5.10)."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -20,6 +20,7 @@ from tests.billing.books import (
     HOUR,
     JULY,
     JUNE,
+    MID_JUNE,
     SEPTEMBER,
     assert_every_line_adds_up,
     at,
@@ -34,8 +35,6 @@ from usage.services.corrections import amend_event, void_event
 from usage.services.ingest import ingest_sent
 
 pytestmark = pytest.mark.django_db
-
-MID_JUNE = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 
 def send(account: Account, *ids: str, received_at: datetime, at_: datetime = MID_JUNE, subject: str = "atlas") -> None:

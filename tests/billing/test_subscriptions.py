@@ -14,19 +14,13 @@ from billing.models.plans import PriceModel
 from billing.selectors.terms import terms_for
 from billing.services.purchases import add_add_on, end_add_on, set_contract
 from billing.services.subscriptions import cancel, change_plan, move_to_version, start_subscription
+from tests.billing.books import JULY, JUNE, plan, subscribed
 from tests.factories import BY, NOON, make_account, metric
 from usage.errors import AccountEnded, Conflict
 from usage.models import Account, AuditEntry
 from usage.services.periods import open_period
 
 pytestmark = pytest.mark.django_db
-
-JUNE = datetime(2026, 6, 1, tzinfo=UTC)
-JULY = datetime(2026, 7, 1, tzinfo=UTC)
-
-
-def plan(key: str) -> Plan:
-    return Plan.objects.filter(key=key).latest("version")
 
 
 def new_plan(key: str, like: str, *, rates: dict[str, dict] | None = None, **changes) -> Plan:
@@ -46,12 +40,6 @@ def new_plan(key: str, like: str, *, rates: dict[str, dict] | None = None, **cha
             setattr(rate, name, value)
         rate.save()
     return made
-
-
-def subscribed(key: str = "starter", **options) -> Account:
-    account = make_account(**options)
-    start_subscription(account=account, plan=plan(key), period=JUNE, by=BY)
-    return account
 
 
 def change(account: Account, to: Plan | str, at: datetime = NOON) -> Subscription:

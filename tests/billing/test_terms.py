@@ -9,52 +9,26 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from billing.errors import NotABoundary, PeriodBilled
-from billing.models import AddOn, Invoice, PeriodTerms, Plan, Rate
+from billing.models import AddOn, Invoice, PeriodTerms, Rate
 from billing.selectors.holdings import holdings_of, same_terms
 from billing.selectors.terms import terms_for
-from billing.services.purchases import add_add_on, end_add_on, end_contract, set_contract
-from billing.services.subscriptions import cancel, change_plan, start_subscription
+from billing.services.purchases import add_add_on, end_add_on, end_contract
+from billing.services.subscriptions import cancel, change_plan
 from billing.signals import terms_changed
+from tests.billing.books import AUGUST, JULY, JUNE, contract, plan, subscribed
 from tests.factories import BY, NOON, make_account, metric, use
 from usage.errors import Conflict
 from usage.models import AuditEntry, UsageTotal
 
 pytestmark = pytest.mark.django_db
 
-JUNE = datetime(2026, 6, 1, tzinfo=UTC)
-JULY = datetime(2026, 7, 1, tzinfo=UTC)
-AUGUST = datetime(2026, 8, 1, tzinfo=UTC)
-
-
-def plan(key: str) -> Plan:
-    return Plan.objects.get(key=key)
-
 
 def add_on() -> AddOn:
     return AddOn.objects.get(key="proactive_support_plus")
 
 
-def subscribed(key: str = "starter", **options):
-    account = make_account(**options)
-    start_subscription(account=account, plan=plan(key), period=JUNE, by=BY)
-    return account
-
-
 def terms(account, period, key):
     return terms_for(account=account, period_start=period).get(metric(key).pk)
-
-
-def contract(account, quantity, *, from_period=JUNE, **options):
-    return set_contract(
-        account=account,
-        metric=metric("ai_resolutions"),
-        quantity=Decimal(quantity),
-        unit_price=Decimal("0.89"),
-        overage_price=options.pop("overage_price", None),
-        from_period=from_period,
-        by=BY,
-        **options,
-    )
 
 
 def bill(account, period):

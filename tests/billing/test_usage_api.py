@@ -8,6 +8,7 @@ import pytest
 from billing.models import AddOn, Plan
 from billing.services.purchases import add_add_on, set_contract
 from billing.services.subscriptions import start_subscription
+from tests.billing.books import contract
 from tests.factories import BY, NOON, bearer, make_account, make_key, metric, use, workspace
 from usage.models import Account
 from usage.services.limits import write_limit
@@ -103,10 +104,7 @@ def test_unlimited_never_costs_anything(read):
 
 def test_a_contracted_amount_is_no_overage_but_a_fixed_charge(read):
     account = sandbox()
-    set_contract(
-        account=account, metric=metric(), quantity=Decimal(50), unit_price=Decimal("0.89"), overage_price=None,
-        from_period=JUNE, by=BY,
-    )  # fmt: skip
+    contract(account, 50)
     use("ai_resolutions", 62)
     body = read(account)
     assert line(body, "ai_resolutions")["terms"] == "contracted"
