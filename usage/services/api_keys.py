@@ -63,8 +63,8 @@ def create_api_key(
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Create a key of the account, or of the operator (`account` None), and return it with its plain text, which is
-    never to be had again. Raises InvalidInput for unknown or no scopes, an expiry that has passed and a name that no key
-    can have."""
+    never to be had again. Raises InvalidInput for unknown or no scopes, an expiry that has passed and a name that
+    no key can have."""
     wanted = sorted(set(scopes))
     unknown = [scope for scope in wanted if scope not in ApiKey.Scope.values]
     if unknown or not wanted:
