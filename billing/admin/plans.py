@@ -96,7 +96,6 @@ class RateInline(EditableInline):
             fields["model"].choices = OFFERED
         field = fields.get("metric")
         if field is not None:
-            field.widget = field.widget.widget  # links to edit the metric itself would only distract from its price
             field.choices = choices_of(field)
         return formset
 

@@ -21,13 +21,8 @@ const pages = document.getElementById("nav-sidebar");
 const here = pages?.querySelector(".current-model");
 if (here) pages.scrollTop = here.offsetTop - pages.clientHeight / 2;
 
-// Fields in tables get their column's name, select boxes that search their field's; empty headings are none, signs with a label say that they are pictures.
+// Fields in tables get their column's name; empty headings are none, signs with a label say that they are pictures.
 function nameParts() {
-  for (const select of document.querySelectorAll("select.admin-autocomplete")) {
-    const boxes = select.parentElement.querySelectorAll(".select2-selection, .select2-selection__rendered");
-    const said = select.labels?.[0]?.textContent.replace(":", "").trim() || select.name;
-    for (const box of boxes) if (!box.hasAttribute("aria-label")) box.setAttribute("aria-label", said);
-  }
   for (const cell of document.querySelectorAll('.inline-group .tabular td[class*="field-"], .inline-group .tabular td.delete')) {
     const name = [...cell.classList].find((each) => each.startsWith("field-"))?.slice(6);
     const head = name && cell.closest("table").querySelector(`th.column-${name}`);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from billing.models import Plan
 from tests.admin.conftest import build_world
 from tests.browser.people import check_all_looks, log_in
 from tests.factories import make_user
-from usage.models import Account, UsageEvent
+from usage.models import Account, UsageEvent, User
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -105,6 +106,42 @@ def test_a_message_is_seen_as_it_looks(admin_page: Any, live_server: Any) -> Non
     mail = Delivery.objects.filter(channel="email").earliest("pk")
     admin_page.goto(live_server.url + reverse("admin:alerts_delivery_change", args=[mail.pk]))
     assert admin_page.frame_locator("iframe.message").get_by_text("Headroom for Acme").first.is_visible()
+
+
+def test_a_first_visit_to_its_pages_loads_little(admin_page: Any, live_server: Any) -> None:
+    account = build_world()
+    loaded: dict[str, int] = {}
+    admin_page.on("response", lambda answer: loaded.update({answer.url: len(gzip.compress(answer.body()))}))
+    for path in (
+        reverse("admin:index"),
+        reverse("admin:health"),
+        reverse("admin:usage_account_change", args=[account.pk]),
+        reverse("admin:usage_user_change", args=[User.objects.get(email="ada@example.com").pk]),
+        reverse("admin:billing_plan_change", args=[Plan.objects.get(key="starter").pk]),
+        reverse("admin:billing_contract_add"),
+        reverse("admin:billing_invoice_changelist"),
+    ):
+        loaded.clear()
+        admin_page.goto(live_server.url + path, wait_until="networkidle")
+        assert 20_000 < sum(loaded.values()) < 60_000, path
+
+
+def test_rows_are_added_and_taken_away_and_what_they_name_is_searched_for(admin_page: Any, live_server: Any) -> None:
+    build_world()
+    eve = make_user("eve@example.com")
+    page = admin_page
+    page.goto(live_server.url + reverse("admin:usage_user_change", args=[eve.pk]))
+    add = page.get_by_role("button", name="Add another Teammate")
+    for _ in range(2):
+        add.click()
+    page.get_by_role("button", name="Remove", exact=True).first.click()
+    field = page.get_by_role("combobox", name="Workspace")
+    field.press_sequentially("Bir")
+    page.locator("datalist option[value=Birch]").wait_for(state="attached")
+    field.press_sequentially("ch")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("was changed successfully").wait_for()
+    assert [each.workspace.key for each in eve.memberships.all()] == ["birch"]
 
 
 def test_an_operator_gets_from_nothing_to_the_first_event(admin_page: Any, live_server: Any) -> None:

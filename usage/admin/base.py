@@ -126,6 +126,11 @@ class HeadroomAdmin(TypedInputs, PlainAdmin):
     has_trail = True  # whether its page leads to what was done to it
     unlisted: tuple[str, ...] = ()  # long columns, here or of related rows, that the list does not show
 
+    @property
+    def media(self) -> forms.Media:
+        """What lists need. Django adds jQuery and what fills slugs, for which no page here has a use."""
+        return forms.Media(js=["admin/js/core.js", "admin/js/actions.js"])
+
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request).annotate(**zones((*self.list_display, *(self.fields or ()))))
         return rows.defer(*self.unlisted) if is_list(request) else rows
@@ -260,6 +265,10 @@ class EditableInline(TypedInputs, TabularInline):
     formset = RowForms
     extra = 0
 
+    @property
+    def media(self) -> forms.Media:
+        return forms.Media(js=[forms.Script("js/rows.js", type="module")])  # type: ignore[list-item]
+
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset: Any = super().get_formset(request, obj, **kwargs)
         form = formset.form  # a class of this request alone
@@ -281,6 +290,7 @@ class NoForms(InlineFormSet):
 class ReadOnlyInline(TabularInline):
     """Rows of another table on the page of the row they belong to."""
 
+    media = forms.Media()
     formset = NoForms
     template = "admin/edit_inline/read_only.html"
     extra = 0

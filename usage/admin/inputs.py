@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.admin.widgets import AutocompleteSelect, RelatedFieldWidgetWrapper
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.forms.fields import InvalidJSONInput
@@ -48,6 +48,11 @@ class PlainJsonField(forms.JSONField):
 class RowSelect(AutocompleteSelect):
     """A row that is searched for. What was sent and is no row's key shows nothing; Django asks the database for it."""
 
+    @property
+    def media(self) -> forms.Media:
+        """Django's script would bring jQuery and Select2: twice as much as all the rest of a page."""
+        return forms.Media(js=[forms.Script("js/search.js", type="module")])  # type: ignore[list-item]
+
     def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
         keys = [each for each in value if not each or (str(each).isdecimal() and len(str(each)) < 19)]
         return super().optgroups(name, keys, attrs)
@@ -66,3 +71,10 @@ class TypedInputs:
         if db_field.name in here.get_autocomplete_fields(request):
             kwargs.setdefault("widget", RowSelect(db_field, here.admin_site))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The field alone: pop-ups to add or change what it names would take a page's weight in scripts."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
