@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import zoneinfo
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -12,7 +13,7 @@ from usage.currencies import CURRENCIES
 from usage.errors import InvalidInput
 
 
-def check_text(field: models.Field, value: str, *, named: str) -> None:
+def check_text(field: models.Field[Any, Any], value: str, *, named: str) -> None:
     """Judge a text by all rules of the column it goes to, its length included. Raises InvalidInput for `named`."""
     try:
         field.run_validators(value)
