@@ -140,6 +140,9 @@ class ContractForm(ServiceForm):
         fields = ("account", "metric", "quantity", "unit_price", "overage_price", "until_period")
         field_classes = {"until_period": forms.SplitDateTimeField}
 
+    def validate_constraints(self) -> None:
+        """Left to the service, which first ends the contract that holds."""
+
     def apply(self, by: Actor) -> Contract:
         typed = self.cleaned_data
         return set_contract(

@@ -256,7 +256,7 @@ def test_a_subscription_is_started_and_a_second_one_refused(account: Account, ad
     assert admin_client.post(address(Subscription, "add"), form | {"account": dear.pk}).status_code == 200
 
 
-def test_a_contract_is_set(account: Account, admin_client: Client) -> None:
+def test_a_contract_is_set_and_ends_the_one_before(account: Account, admin_client: Client) -> None:
     form = {
         "account": account.pk, "metric": metric("phone").pk, "quantity": "100", "unit_price": "0.2",
         "overage_price": "", "begins": "next", "until_period_0": "", "until_period_1": "",
@@ -264,6 +264,9 @@ def test_a_contract_is_set(account: Account, admin_client: Client) -> None:
     answer = admin_client.post(address(Contract, "add"), form)
     assert answer.status_code == 302, errors(answer)
     assert Contract.objects.get(metric__key="phone").quantity == Decimal(100)
+    answer = admin_client.post(address(Contract, "add"), form | {"quantity": "150"})
+    assert answer.status_code == 302, errors(answer)
+    assert Contract.objects.get(metric__key="phone", until_period=None).quantity == Decimal(150)
 
 
 def test_contacts_are_added_changed_and_removed(account: Account, admin_client: Client) -> None:

@@ -144,7 +144,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position', 'key'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('unit_size__gte', 1)), name='metric_unit_size_positive'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'level'), _negated=True), models.Q(('supports_alerts', False), ('supports_limit', False)), _connector='OR'), name='metric_level_has_no_alerts'), models.CheckConstraint(condition=models.Q(models.Q(('increment_first', 0), ('increment_next', 0)), models.Q(('increment_first__gt', 0), ('increment_next__gt', 0)), _connector='OR'), name='metric_both_increments_or_none', violation_error_message='Give both increments or neither.'), models.UniqueConstraint(fields=('event_type', 'filters'), name='metric_one_per_type_and_filters')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('unit_size__gte', 1)), name='metric_unit_size_positive', violation_error_message='The unit size is at least 1.'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'level'), _negated=True), models.Q(('supports_alerts', False), ('supports_limit', False)), _connector='OR'), name='metric_level_has_no_alerts', violation_error_message='A level has neither alerts nor a limit.'), models.CheckConstraint(condition=models.Q(models.Q(('increment_first', 0), ('increment_next', 0)), models.Q(('increment_first__gt', 0), ('increment_next__gt', 0)), _connector='OR'), name='metric_both_increments_or_none', violation_error_message='Give both increments or neither.'), models.UniqueConstraint(fields=('event_type', 'filters'), name='metric_one_per_type_and_filters')],
             },
         ),
         migrations.CreateModel(

@@ -57,10 +57,15 @@ class Metric(models.Model):
     class Meta:
         ordering = ["position", "key"]
         constraints = [
-            models.CheckConstraint(name="metric_unit_size_positive", condition=models.Q(unit_size__gte=1)),
+            models.CheckConstraint(
+                name="metric_unit_size_positive",
+                condition=models.Q(unit_size__gte=1),
+                violation_error_message="The unit size is at least 1.",
+            ),
             models.CheckConstraint(
                 name="metric_level_has_no_alerts",
                 condition=~models.Q(kind="level") | models.Q(supports_alerts=False, supports_limit=False),
+                violation_error_message="A level has neither alerts nor a limit.",
             ),
             models.CheckConstraint(
                 name="metric_both_increments_or_none",
