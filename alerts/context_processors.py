@@ -13,8 +13,9 @@ from alerts.selectors.banners import banners_for
 from alerts.selectors.notifications import unread_count
 from usage.clocks import clock_of
 from usage.errors import NotFound
-from usage.formats import local_day, short_date
+from usage.formats import short_date
 from usage.models import User, Workspace
+from usage.periods import local_day
 from usage.selectors import workspace_for
 
 

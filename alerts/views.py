@@ -30,8 +30,9 @@ from config.web import drawer, is_fragment_request, saved
 from usage.access import restricted_page, shell_context, user_of, workspace_page
 from usage.clocks import clock_of
 from usage.errors import HeadroomError
-from usage.formats import figure, local_day, money, number, short_date
+from usage.formats import figure, money, number, short_date
 from usage.models import Metric, Workspace
+from usage.periods import local_day
 from usage.permissions import PERMISSIONS, Restricted, restricted, rights_of
 from usage.written import Written
 

@@ -22,6 +22,7 @@ from usage import formats
 from usage.access import shell_context, user_of, workspace_page
 from usage.clocks import clock_of
 from usage.models import Period, User, Workspace
+from usage.periods import local_day
 from usage.written import Written
 
 PAGE = 30
@@ -193,7 +194,7 @@ def _cursor(request: HttpRequest, workspace: Workspace, name: str) -> Notificati
 
 def _by_day(page: list[Notification], urls: Mapping[str, str], zone: str, now: datetime) -> list[dict[str, Any]]:
     """The messages under the days of the account's zone."""
-    today = formats.local_day(now, zone)
+    today = local_day(now, zone)
     near = {today: "Today", today - timedelta(days=1): "Yesterday"}
 
     def heading(on: date) -> str:
@@ -203,7 +204,7 @@ def _by_day(page: list[Notification], urls: Mapping[str, str], zone: str, now: d
 
     return [
         {"heading": heading(on), "messages": [_shown(message, urls) for message in messages]}
-        for on, messages in groupby(page, key=lambda message: formats.local_day(message.at, zone))
+        for on, messages in groupby(page, key=lambda message: local_day(message.at, zone))
     ]
 
 

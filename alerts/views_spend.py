@@ -21,8 +21,9 @@ from config.web import drawer, is_fragment_request, saved
 from usage.access import require_flag, shell_context, user_of, workspace_page
 from usage.clocks import clock_of
 from usage.errors import InvalidInput
-from usage.formats import local_day, money, short_date
+from usage.formats import money, short_date
 from usage.models import Workspace
+from usage.periods import local_day
 from usage.services.audit import Actor
 from usage.services.periods import next_period_of, open_period
 from usage.written import Written

@@ -29,9 +29,9 @@ from usage.charts import DailyChart, daily_chart, level_chart
 from usage.clocks import clock_of, system_clock
 from usage.csv_text import csv_lines
 from usage.errors import NotFound
-from usage.formats import local_day, money, number, period_span, short_date
+from usage.formats import money, number, period_span, short_date
 from usage.models import Account, Workspace
-from usage.periods import plain_instant
+from usage.periods import local_day, plain_instant
 from usage.rounding import shown_quantity
 from usage.selectors.lookup import EventCursor, EventRow
 from usage.written import Written

@@ -20,8 +20,9 @@ from config.web import drawer, is_fragment_request, saved
 from usage.access import require_flag, shell_context, user_of, workspace_page
 from usage.clocks import clock_of
 from usage.errors import HeadroomError
-from usage.formats import local_day, number, short_date, unit_price
+from usage.formats import number, short_date, unit_price
 from usage.models import Workspace
+from usage.periods import local_day
 from usage.permissions import has_flag
 from usage.services.audit import Actor
 

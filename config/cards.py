@@ -17,9 +17,10 @@ from billing.models import PeriodTerms
 from billing.selectors import Frame, Standing
 from usage import charts
 from usage.charts.words import estimate
-from usage.formats import day_and_month, figure, local_day, money, number, unit_price
+from usage.formats import day_and_month, figure, money, number, unit_price
 from usage.models import Metric, Workspace
 from usage.periods import Period as Span
+from usage.periods import local_day
 from usage.projection import days_in, elapsed_days, project
 from usage.rounding import shown_quantity
 from usage.selectors import MetricUsage

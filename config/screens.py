@@ -22,8 +22,9 @@ from config.screens_usage import page_meta, read_usage
 from config.web import page_or_partial
 from usage import charts
 from usage.access import shell_context, user_of, workspace_page
-from usage.formats import local_day, money, number, percent, period_span, short_date, weekday_date
+from usage.formats import money, number, percent, period_span, short_date, weekday_date
 from usage.models import Metric, Period, Workspace
+from usage.periods import local_day
 from usage.rounding import shown_quantity
 from usage.selectors import account_usage
 from usage.written import Written

@@ -28,8 +28,9 @@ from config.cards import ESTIMATE, TOO_EARLY
 from config.web import is_fragment_request, page_or_partial
 from usage.access import shell_context, user_of, workspace_page
 from usage.clocks import clock_of
-from usage.formats import day_and_month, figure, local_day, money, number, period_span, short_date, unit_price
+from usage.formats import day_and_month, figure, money, number, period_span, short_date, unit_price
 from usage.models import Account, Metric, Period, Workspace
+from usage.periods import local_day
 from usage.permissions import has_flag
 from usage.rounding import shown_quantity
 from usage.written import Written

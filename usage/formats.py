@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from babel.numbers import get_currency_symbol
 
 from usage.currencies import decimals
+from usage.periods import local_day
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MONTHS_FULL = (
@@ -135,11 +136,6 @@ def date_span(first: date, last: date) -> str:
     if first.year == last.year:
         return f"{day_and_month(first)} – {short_date(last)}"
     return f"{short_date(first)} – {short_date(last)}"
-
-
-def local_day(at: datetime, zone: str) -> date:
-    """The calendar day of an aware instant in an IANA zone."""
-    return at.astimezone(ZoneInfo(zone)).date()
 
 
 def period_span(starts_at: datetime, ends_at: datetime, zone: str) -> str:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from usage.models import Account, Metric, Workspace
-
-QUANTITY: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
-MONEY: dict[str, Any] = {"max_digits": 20, "decimal_places": 3}
+from usage.models.columns import MONEY, QUANTITY
 
 
 class UsageAlert(models.Model):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
@@ -13,9 +11,8 @@ from django.db.models.functions import Now
 
 from billing.models import InvoiceDispatch, InvoiceDocument
 from usage.models import Account, Metric, Workspace
+from usage.models.columns import QUANTITY
 from usage.validators import validate_plain_text
-
-QUANTITY: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
 
 
 class Notification(models.Model):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from usage.formats import day_and_month, local_day
+from usage.formats import day_and_month
 from usage.models import Workspace
+from usage.periods import local_day
 from usage.rounding import format_quantity, shown_quantity
 from usage.sql import prepared
 

@@ -20,9 +20,9 @@ from alerts.services.news import News
 from billing.models import PeriodTerms
 from billing.money import plain_money
 from billing.selectors.holdings import metric_terms
-from usage.formats import figure, local_day, long_date, money, period_span, short_date, unit_price
+from usage.formats import figure, long_date, money, period_span, short_date, unit_price
 from usage.models import Account, AuditEntry, Metric, Period, Workspace
-from usage.periods import plain_instant
+from usage.periods import local_day, plain_instant
 from usage.rounding import plain_quantity, shown_quantity
 
 Kind = Notification.Kind

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from billing.models.plans import AMOUNT, PRICE
 from usage.models import Account, Metric, Workspace
-
-MONEY: dict[str, Any] = {"max_digits": 20, "decimal_places": 3}
+from usage.models.columns import MONEY, PRICE, QUANTITY
 
 
 class NumberSeries(models.Model):
@@ -109,9 +106,9 @@ class InvoiceLine(models.Model):
     description = models.CharField(max_length=300)
     metric = models.ForeignKey(Metric, null=True, on_delete=models.PROTECT, related_name="+")
     usage_period = models.DateTimeField(null=True, help_text="Start of the period whose usage it bills.")
-    quantity = models.DecimalField(**AMOUNT, null=True, help_text="Display units.")
-    included = models.DecimalField(**AMOUNT, null=True)
-    overage = models.DecimalField(**AMOUNT, null=True)
+    quantity = models.DecimalField(**QUANTITY, null=True, help_text="Display units.")
+    included = models.DecimalField(**QUANTITY, null=True)
+    overage = models.DecimalField(**QUANTITY, null=True)
     unit_price = models.DecimalField(**PRICE, null=True, help_text="Only for per-unit prices.")
     amount = models.DecimalField(**MONEY)
     previous_cut_at = models.DateTimeField(null=True)
@@ -137,7 +134,7 @@ class BilledUsage(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
     period = models.DateTimeField(help_text="The usage's period.")
-    quantity = models.DecimalField(max_digits=30, decimal_places=6, help_text="Stored units; seats: seat-days.")
+    quantity = models.DecimalField(**QUANTITY, help_text="Stored units; seats: seat-days.")
 
     class Meta:
         verbose_name_plural = "billed usage"

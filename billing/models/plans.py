@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
@@ -14,10 +13,8 @@ from django.db.models.functions import Now
 from billing import pricing
 from usage.models import AccountClock, Metric
 from usage.models.accounts import validate_key
+from usage.models.columns import PRICE, QUANTITY
 from usage.validators import validate_currency, validate_plain_text
-
-PRICE: dict[str, Any] = {"max_digits": 20, "decimal_places": 10}
-AMOUNT: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
 
 
 class PriceModel(models.TextChoices):
@@ -31,7 +28,7 @@ class Pricing(models.Model):
     """The columns that make a `billing.pricing.Rate`. Quantities in display units, prices in the account's currency."""
 
     included = models.DecimalField(
-        **AMOUNT,
+        **QUANTITY,
         null=True,
         blank=True,
         validators=[MinValueValidator(0)],
@@ -45,7 +42,7 @@ class Pricing(models.Model):
         blank=True,
         help_text='As [{"up_to": "100", "unit_price": "0.50", "flat_fee": "0"}, {"up_to": null, …}].',
     )
-    package_size = models.DecimalField(**AMOUNT, null=True, blank=True)
+    package_size = models.DecimalField(**QUANTITY, null=True, blank=True)
     flat_fee = models.DecimalField(**PRICE, null=True, blank=True, validators=[MinValueValidator(0)])
     minimum = models.DecimalField(**PRICE, null=True, blank=True, validators=[MinValueValidator(0)])
     maximum = models.DecimalField(**PRICE, null=True, blank=True, validators=[MinValueValidator(0)])

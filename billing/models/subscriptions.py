@@ -7,8 +7,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from billing.models.plans import AMOUNT, PRICE, AddOn, Plan
+from billing.models.plans import AddOn, Plan
 from usage.models import Account, Metric
+from usage.models.columns import PRICE, QUANTITY
 
 
 class Subscription(models.Model):
@@ -63,7 +64,7 @@ class Contract(models.Model):
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="contracts")
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
-    quantity = models.DecimalField(**AMOUNT, validators=[MinValueValidator(0)], help_text="Display units a period.")
+    quantity = models.DecimalField(**QUANTITY, validators=[MinValueValidator(0)], help_text="Display units a period.")
     unit_price = models.DecimalField(**PRICE, validators=[MinValueValidator(0)], help_text="Of a contracted unit.")
     overage_price = models.DecimalField(
         **PRICE,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from billing.models.plans import AMOUNT, PRICE, Plan, Pricing
+from billing.models.plans import Plan, Pricing
 from usage.models import Account, Metric
+from usage.models.columns import PRICE, QUANTITY
 
 
 class PeriodTerms(Pricing):
@@ -20,7 +21,7 @@ class PeriodTerms(Pricing):
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
     from_period = models.DateTimeField()
     is_active = models.BooleanField("active", default=True)
-    contracted = models.DecimalField(**AMOUNT, null=True, blank=True, help_text="Display units; empty = no contract.")
+    contracted = models.DecimalField(**QUANTITY, null=True, blank=True, help_text="Display units; empty = no contract.")
     contracted_price = models.DecimalField(**PRICE, null=True, blank=True)
     plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from billing.models import BillingProfile
 from usage.errors import NotFound
-from usage.formats import local_day
 from usage.models import Account, Period, Workspace
+from usage.periods import local_day
 from usage.selectors import current_period
 from usage.sql import from_columns, model_columns, prepared
 

@@ -15,8 +15,9 @@ from tests.alerts.conversations import limit
 from tests.screens.drawers import DRAWER, HALVES, PRICE, events, form, limits, save
 from tests.screens.pages import NOON, at, browser, contract, make_company, read, stand_at
 from usage.clocks import system_clock
-from usage.formats import local_day, short_date
+from usage.formats import short_date
 from usage.models import UsageTotal
+from usage.periods import local_day
 
 pytestmark = pytest.mark.django_db
 

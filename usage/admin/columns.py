@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString
 
 from usage import formats
 from usage.models import AccountClock, Metric
+from usage.periods import local_day
 from usage.rounding import shown_quantity
 
 # A function of a row. Any, because Django's types know only names in most of the places where it takes functions too.
@@ -130,7 +131,7 @@ def first_day(path: str, label: str = "") -> Column:
     @admin.display(description=label or path.replace("_", " "), ordering=path)
     def column(obj: Any) -> str:
         at = attribute(obj, path)
-        return formats.short_date(formats.local_day(at, getattr(obj, f"{path}_zone", None) or "UTC")) if at else EMPTY
+        return formats.short_date(local_day(at, getattr(obj, f"{path}_zone", None) or "UTC")) if at else EMPTY
 
     column.__name__ = column.period = path  # type: ignore[attr-defined]
     return column

@@ -9,7 +9,8 @@ from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from usage.formats import local_day, short_number, weekday_date
+from usage.formats import short_number, weekday_date
+from usage.periods import local_day
 
 FULL = 10_000  # 100 %, in hundredths
 NICE = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))

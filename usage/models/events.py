@@ -12,9 +12,9 @@ from django.db import models
 from django.db.models import F
 
 from usage.models.accounts import Account, Workspace
+from usage.models.columns import QUANTITY
 from usage.models.metrics import Metric
 
-QUANTITY: dict[str, Any] = {"max_digits": 30, "decimal_places": 6}
 # Rows are made and changed only by statements that have just read what they point at, thousands a second; the database
 # need not look for it again each time. Django still protects what is pointed at, and `check_invariants` finds rows
 # whose workspace is another account's or nobody's.

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from usage.models.accounts import Account, Workspace
+from usage.models.columns import QUANTITY
 from usage.models.metrics import Metric
 
 
@@ -19,9 +20,7 @@ class UsageLimit(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="limits")
     metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="+")
     from_period = models.DateTimeField(help_text="Start of the first billing period in which it holds.")
-    quantity = models.DecimalField(
-        max_digits=30, decimal_places=6, null=True, blank=True, help_text="In stored units; empty = no limit."
-    )
+    quantity = models.DecimalField(**QUANTITY, null=True, blank=True, help_text="In stored units; empty = no limit.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

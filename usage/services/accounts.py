@@ -13,13 +13,14 @@ from usage import periods as arithmetic
 from usage.errors import Conflict, InvalidInput
 from usage.models import Account, AccountClock, Period, Teammate, UsageEvent, User, Workspace
 from usage.models.accounts import validate_key
+from usage.permissions import PERMISSIONS
 from usage.services.audit import Actor, record
 from usage.services.locks import lock_account
 from usage.services.periods import extend_periods, first_period
 from usage.signals import account_changed
 from usage.validators import check_text, validate_currency
 
-FLAGS = ("can_manage_alerts", "can_manage_limits", "can_manage_billing")
+FLAGS = tuple(PERMISSIONS)
 
 
 @transaction.atomic

@@ -15,7 +15,7 @@ from django.template.context import Context
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from usage import formats
+from usage import formats, periods
 from usage.icons import ICONS
 from usage.markup import Html, Markup
 
@@ -176,7 +176,7 @@ def day_month(value: object) -> str:
 def local_day(value: object, zone: str) -> date | None:
     """The calendar day of an instant in the account's zone: `{{ at|local_day:account.time_zone|short_date }}`."""
     at = _instant(value)
-    return None if at is None else formats.local_day(at, zone)
+    return None if at is None else periods.local_day(at, zone)
 
 
 _TIMES: Final[Mapping[str, Callable[[datetime], str]]] = {
