@@ -154,7 +154,7 @@ def _check_positive(value: Decimal | int | None, name: str) -> None:
 
 def _check_tiers(tiers: Sequence[Tier]) -> None:
     if not tiers or tiers[-1].up_to is not None:
-        raise ValueError("tiers: the last one must have no bound (up_to=None)")
+        raise ValueError('tiers: the last one must have no bound ("up_to": null)')
     lower: Decimal | int = 0
     for number, tier in enumerate(tiers[:-1], start=1):
         if tier.up_to is None:

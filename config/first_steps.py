@@ -54,7 +54,7 @@ def first_steps(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "First steps",
         "account": account,
-        "accounts": newest,
+        "others": [each for each in newest if each != account],
         "steps": steps,
         "next_step": next((step for step in steps if not step.is_done), None),
         "done": sum(step.is_done for step in steps),
