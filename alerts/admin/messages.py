@@ -21,7 +21,8 @@ from alerts.services.endpoints import TYPES, add_endpoint, rotate_secret
 from alerts.services.outbox import queue_sending
 from usage import formats
 from usage.admin.actions import ActionForm, confirmed
-from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ServiceAdmin, ServiceForm, actor_of, is_list
+from usage.admin.base import ReadOnlyAdmin, actor_of, is_list
+from usage.admin.by_service import AddedByService, ServiceForm
 from usage.admin.columns import EMPTY, chosen, first_day, in_a_row, link, linked, list_link, structure
 from usage.clocks import system_clock
 from usage.rounding import shown_quantity
@@ -248,7 +249,7 @@ def replace_secret(modeladmin: Any, request: HttpRequest, endpoint: WebhookEndpo
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(ServiceAdmin):
+class WebhookEndpointAdmin(AddedByService):
     """Where accounts' systems listen. Private addresses are never sent to."""
 
     noun = "webhook"
@@ -266,13 +267,6 @@ class WebhookEndpointAdmin(ServiceAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Switch it off instead: what was sent to it stays readable."""
         return False
-
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
-        return form.save(commit=False) if change else form.saved
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change:
-            HeadroomAdmin.save_model(self, request, obj, form, change)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
         """Its page has the secret that the receiver needs."""

@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from billing.models import BillingContact, BillingProfile, Subscription
 from billing.services.contacts import add_contact, change_contact, remove_contact
 from usage.admin import registry
-from usage.admin.base import HeadroomAdmin, ServiceAdmin, ServiceForm, actor_of
+from usage.admin.base import HeadroomAdmin, actor_of
+from usage.admin.by_service import ServiceAdmin, ServiceForm
 from usage.admin.columns import EMPTY, chosen, linked, list_link
 from usage.models import Account
 from usage.services.audit import Actor

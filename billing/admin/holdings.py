@@ -13,7 +13,8 @@ from billing.admin.plans import FURTHER
 from billing.models import AddOn, AddOnSubscription, Contract, PeriodTerms, Plan, Subscription
 from billing.services.purchases import add_add_on, set_contract
 from billing.services.subscriptions import start_subscription
-from usage.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm
+from usage.admin.base import ReadOnlyAdmin
+from usage.admin.by_service import ServiceAdmin, ServiceForm
 from usage.admin.columns import chosen, facts, filled, first_day, linked, money, quantity
 from usage.clocks import clock_of
 from usage.models import Account, Period

@@ -16,7 +16,8 @@ from django.utils.html import format_html, format_html_join
 from usage import formats
 from usage.admin import registry
 from usage.admin.actions import ActionForm, confirmed
-from usage.admin.base import HeadroomAdmin, ReadOnlyAdmin, ReadOnlyInline, ServiceAdmin, ServiceForm, actor_of, is_list
+from usage.admin.base import ReadOnlyAdmin, ReadOnlyInline, actor_of, is_list
+from usage.admin.by_service import AddedByService, ServiceForm
 from usage.admin.columns import chosen, filled, in_a_row, linked, list_link
 from usage.admin.people import TeammateInline, save_teammates
 from usage.clocks import clock_of, system_clock
@@ -165,7 +166,7 @@ class ClockInline(ReadOnlyInline):
 
 
 @admin.register(Account)
-class AccountAdmin(ServiceAdmin):
+class AccountAdmin(AddedByService):
     """The customer that pays, with links to all that belongs to it."""
 
     noun = "account"
@@ -201,14 +202,6 @@ class AccountAdmin(ServiceAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    # Changing the name needs no service: it is the one thing that may change here.
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
-        return form.save(commit=False) if change else form.saved
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change:
-            HeadroomAdmin.save_model(self, request, obj, form, change)
 
     @admin.display(description="time zone", ordering="clock_zone")
     def zone(self, account: Account) -> str:
@@ -275,7 +268,7 @@ class WorkspaceAddForm(ServiceForm):
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ServiceAdmin):
+class WorkspaceAdmin(AddedByService):
     """A part of an account with its own usage, alerts, limits and teammates."""
 
     noun = "workspace"
@@ -296,13 +289,6 @@ class WorkspaceAdmin(ServiceAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
-        return form.save(commit=False) if change else form.saved
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change:
-            HeadroomAdmin.save_model(self, request, obj, form, change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         save_teammates(request, formset)

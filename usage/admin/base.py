@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -26,7 +26,6 @@ from django.utils.text import capfirst
 from usage.admin.columns import zones
 from usage.admin.inputs import TypedInputs
 from usage.admin.lists import SharedRows
-from usage.errors import HeadroomError
 from usage.models import Account, AuditEntry, User, Workspace
 from usage.services.audit import Actor, record
 from usage.sql import prepared
@@ -308,63 +307,6 @@ class ReadOnlyInline(TabularInline):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-class ServiceForm(PlainForm):
-    """A form whose saving is one call of a service; its refusal stands beside the field it names.
-
-    The call is the last step of validation, so that a refusal comes back with everything that was typed. It happens
-    once: Django keeps the result of a validation.
-    """
-
-    request: ClassVar[HttpRequest]
-    saved: Any = None
-
-    def apply(self, by: Actor) -> Any:
-        """Call the service and return the row."""
-        raise NotImplementedError
-
-    def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]
-        if self.errors or (self.instance.pk and not self.has_changed()):
-            self.saved = self.instance
-            return
-        try:
-            with transaction.atomic():
-                self.saved = self.apply(actor_of(self.request))
-        except HeadroomError as refusal:
-            self.add_error(refusal.field if refusal.field in self.fields else None, refusal.detail)
-
-
-class ServiceAdmin(HeadroomAdmin):
-    """Adds and changes rows through a service, which audits; `form` and `add_form` are ServiceForms."""
-
-    add_form: type[ServiceForm] | None = None
-    add_fields: tuple[str, ...] = ()
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        if obj is None and self.add_form is not None:
-            kwargs["form"] = self.add_form
-        form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (form,), {"request": request})
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None and self.add_fields:
-            return [(None, {"fields": self.add_fields})]
-        return super().get_fieldsets(request, obj)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None and self.add_fields else super().get_readonly_fields(request, obj)
-
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
-        return form.saved
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """The form's service has saved it."""
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        for formset in formsets:
-            self.save_formset(request, form, formset, change=change)
 
 
 def _subject_of(obj: Any) -> str:

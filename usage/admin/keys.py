@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from usage.admin.actions import ActionForm, confirmed
-from usage.admin.base import ServiceAdmin, ServiceForm, actor_of, back_to_first_steps
+from usage.admin.base import actor_of, back_to_first_steps
+from usage.admin.by_service import ServiceAdmin, ServiceForm
 from usage.admin.columns import chosen, filled, link
 from usage.clocks import system_clock
 from usage.models import ApiKey

@@ -20,12 +20,11 @@ from usage.admin.base import (
     HeadroomAdmin,
     PlainForm,
     ReadOnlyAdmin,
-    ServiceAdmin,
-    ServiceForm,
     actor_of,
     choices_of,
     is_list,
 )
+from usage.admin.by_service import ServiceAdmin, ServiceForm
 from usage.admin.columns import chosen, in_a_row, link, linked
 from usage.models import Teammate, UsageEvent, User
 from usage.services.accounts import FLAGS, remove_teammate, set_teammate_flags

@@ -8,7 +8,8 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
-from usage.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm
+from usage.admin.base import ReadOnlyAdmin
+from usage.admin.by_service import ServiceAdmin, ServiceForm
 from usage.admin.columns import chosen, first_day, linked, list_link, quantity
 from usage.models import Metric, UsageLimit
 from usage.services.audit import Actor
