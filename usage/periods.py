@@ -117,6 +117,13 @@ def change_of_clock(
     )
 
 
+def anchor_on(day: date, zone: str) -> datetime:
+    """The anchor of a clock that turns over at midnight and keeps the day of the month of `day`, in UTC: that midnight,
+    or where the zone skipped it, the same day and midnight of a later month. ValueError as in `day_starts_at`."""
+    day_starts_at(day, zone)
+    return _anchor_in(zone_of(zone), datetime.combine(day, time()))
+
+
 def local_day(at: datetime, zone: str) -> date:
     """The calendar day that clocks in `zone` show at the instant `at`. ValueError when `at` is naive."""
     try:

@@ -62,6 +62,37 @@ def test_an_impossible_account_is_refused_and_nothing_is_left(change: dict[str, 
     assert (Account.objects.count(), Workspace.objects.count(), AuditEntry.objects.count()) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("zone", "started_on", "expected"),
+    [
+        # The clocks went from midnight to one o'clock that day; the next boundaries are at midnight all the same.
+        (
+            "Africa/Cairo",
+            date(2023, 4, 28),
+            [("2023-04-27 22:00", "2023-05-27 21:00"), ("2023-05-27 21:00", "2023-06-27 21:00")],
+        ),
+        (
+            "America/Havana",
+            date(2024, 3, 10),
+            [("2024-03-10 05:00", "2024-04-10 04:00"), ("2024-04-10 04:00", "2024-05-10 04:00")],
+        ),
+        # Samoa never had that day; its day of the month is kept.
+        (
+            "Pacific/Apia",
+            date(2011, 12, 30),
+            [("2011-12-30 10:00", "2012-01-29 10:00"), ("2012-01-29 10:00", "2012-02-28 10:00")],
+        ),
+    ],
+)
+def test_a_first_day_without_midnight_moves_no_later_boundary(
+    zone: str, started_on: date, expected: list[tuple[str, str]]
+) -> None:
+    account = make_account(zone=zone, started_on=started_on)
+    begins = Period.objects.get(account=account).ends_at
+    extend_periods(account_id=account.pk, to=begins)
+    assert spans(account) == expected
+
+
 def test_keys_are_unique_in_the_installation() -> None:
     account = make_account()
     with pytest.raises(Conflict):

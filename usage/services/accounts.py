@@ -39,9 +39,9 @@ def create_account(
 ) -> Account:
     """Create an account with its clock, its first period and its workspaces (spec 1.1, 1.6, 2.10).
 
-    The first period and the anchor are the first instant of `started_on` in `zone` (IANA); `interval` is month,
-    quarter, half_year or year; `workspaces` are (key, name) pairs, at least one. A sandbox account's test clock starts
-    at `now`.
+    The first period begins with the first instant of `started_on` in `zone` (IANA), and the others at midnight of its
+    day of the month; `interval` is month, quarter, half_year or year; `workspaces` are (key, name) pairs, at least one.
+    A sandbox account's test clock starts at `now`.
     Raises InvalidInput naming the field, Conflict when a key is taken.
     """
     if not workspaces:
@@ -52,7 +52,7 @@ def create_account(
     _check(validate_key, key, "key")
     check_text(Account._meta.get_field("name"), name, named="name")
     try:
-        starts_at = arithmetic.day_starts_at(started_on, zone)
+        starts_at, anchor = arithmetic.day_starts_at(started_on, zone), arithmetic.anchor_on(started_on, zone)
     except ValueError as error:
         raise InvalidInput(str(error), field="zone" if "zone" in str(error) else "started_on") from error
     account = Account(
@@ -60,7 +60,7 @@ def create_account(
     )
     _insert(account, f"There is an account or workspace with the key “{key}”.")
     clock = AccountClock.objects.create(
-        account=account, starts_at=starts_at, starts_on=started_on, anchor=starts_at, zone=zone, interval=interval
+        account=account, starts_at=starts_at, starts_on=started_on, anchor=anchor, zone=zone, interval=interval
     )
     first_period(clock).save(force_insert=True)
     for workspace_key, workspace_name in workspaces:
