@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('url', models.URLField(max_length=500, verbose_name='URL')),
-                ('secret', models.CharField(help_text='whsec_… base64.', max_length=80)),
+                ('secret', models.CharField(help_text='The receiver checks signatures with it.', max_length=80)),
                 ('previous_secret', models.CharField(blank=True, max_length=80)),
                 ('previous_until', models.DateTimeField(blank=True, null=True, verbose_name='old secret valid until')),
                 ('types', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=40), blank=True, default=list, help_text='Empty = all.')),

@@ -73,7 +73,7 @@ class WebhookEndpoint(models.Model):
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="webhook_endpoints")
     url = models.URLField("URL", max_length=500)
-    secret = models.CharField(max_length=80, help_text="whsec_… base64.")
+    secret = models.CharField(max_length=80, help_text="The receiver checks signatures with it.")
     previous_secret = models.CharField(max_length=80, blank=True)
     previous_until = models.DateTimeField("old secret valid until", null=True, blank=True)
     types = ArrayField(models.CharField(max_length=40), default=list, blank=True, help_text="Empty = all.")
