@@ -69,13 +69,15 @@ class Card:
 
 @dataclass(frozen=True)
 class Reading:
-    """One read of a workspace's usage: everything its cards are made of. `now` is at most the period's end."""
+    """One read of a workspace's usage: everything its cards are made of. `now` is at most the period's end,
+    `read_at` when it was read."""
 
     workspace: Workspace
     frame: Frame
     standing: Standing
     rules: Mapping[int, Rules]
     now: datetime
+    read_at: datetime
 
     @property
     def is_running(self) -> bool:

@@ -74,7 +74,7 @@ def read_usage(workspace: Workspace, *, first_day: date | None = None) -> Readin
         usage=stored.of(metrics.values(), now=until),
         checked_at=stored.checked_at,
     )
-    return Reading(workspace=workspace, frame=frame, standing=standing, rules=rules.of(metrics), now=until)
+    return Reading(workspace=workspace, frame=frame, standing=standing, rules=rules.of(metrics), now=until, read_at=now)
 
 
 def asked_day(request: HttpRequest) -> date | None:
@@ -95,15 +95,12 @@ def page_meta(reading: Reading) -> dict[str, Any]:
         "period": period_span(period.starts_at, period.ends_at, period.zone),
         "zone": period.zone,
         "facts": [],
+        "updated_at": reading.read_at,
+        "checked_at": reading.standing.checked_at,
     }
     if not reading.is_running:
         return meta | {"facts": ["Closed"]}
-    return meta | {
-        "day": reading.frame.day(reading.now),
-        "days": period.days,
-        "updated_at": reading.now,
-        "checked_at": reading.standing.checked_at,
-    }
+    return meta | {"day": reading.frame.day(reading.now), "days": period.days}
 
 
 def _context(request: HttpRequest, reading: Reading) -> dict[str, Any]:

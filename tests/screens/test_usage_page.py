@@ -194,7 +194,7 @@ def test_an_earlier_period_is_read_as_it_was() -> None:
     assert "Cost $12.50" in words
     assert "Projected" not in words
     assert "Set usage alerts" not in words
-    assert "Closed" in read(then)
+    assert "Closed Last updated 10 Jul 2026" in read(then)  # corrections still reach it
     assert 'href="/w/atlas/usage?period=2026-06-01"' in now.content.decode()
     assert "data-poll" not in then.content.decode()
 
