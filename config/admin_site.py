@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -28,6 +29,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Records": ("auditentry", "period", "accountclock", "numberseries", "renderingtrouble", "group"),
     "Background jobs": ("schedule", "ormq", "failure", "success", "jobrun", "heartbeat"),
 }
+
+
+class FoundRows(AutocompleteJsonView):
+    """Rows that are searched for, told apart by their key or address: two accounts may have one name."""
+
+    def serialize_result(self, obj: Any, to_field_name: str) -> dict[str, str]:
+        found = super().serialize_result(obj, to_field_name)
+        told = getattr(obj, "key", "") or getattr(obj, "email", "")
+        return found if told in ("", found["text"]) else {**found, "text": f"{found['text']} ({told})"}
 
 
 class HeadroomAdminSite(AdminSite):
@@ -61,6 +71,9 @@ class HeadroomAdminSite(AdminSite):
             path("usage/correct/", self.admin_view(corrections.correct_event), name="usage_correct"),
         ]
         return [*own, *super().get_urls()]
+
+    def autocomplete_view(self, request: HttpRequest) -> Any:
+        return FoundRows.as_view(admin_site=self)(request)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Whether all is well, and the models; on an empty installation, where to begin."""

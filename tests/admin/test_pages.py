@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ
 
+from tests.factories import make_account
 from usage.models import Account, AuditEntry
 
 OURS = ("usage", "billing", "alerts")
@@ -148,3 +149,10 @@ def test_what_is_kept_as_json_is_read_as_names_and_values(account: Account, admi
         '<dt>also</dt><dd>&lt;b&gt;</dd></dl></li><li><dl class="words"><dt>none</dt><dd>–</dd></dl></li></ol></dd>'
         "<dt>types</dt><dd>a, b</dd><dt>other levels</dt><dd>–</dd></dl>"
     ) in page
+
+
+def test_accounts_of_one_name_are_told_apart_where_one_is_searched_for(account: Account, admin_client: Client) -> None:
+    Account.objects.filter(pk=make_account("acme-two", workspaces=("two",)).pk).update(name=account.name)
+    asked = {"app_label": "usage", "model_name": "apikey", "field_name": "account", "term": account.name}
+    found = admin_client.get(reverse("admin:autocomplete"), asked).json()["results"]
+    assert [row["text"] for row in found] == ["Acme (acme)", "Acme (acme-two)"]

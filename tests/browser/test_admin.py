@@ -137,8 +137,8 @@ def test_rows_are_added_and_taken_away_and_what_they_name_is_searched_for(admin_
     page.get_by_role("button", name="Remove", exact=True).first.click()
     field = page.get_by_role("combobox", name="Workspace")
     field.press_sequentially("Bir")
-    page.locator("datalist option[value=Birch]").wait_for(state="attached")
-    field.press_sequentially("ch")
+    page.locator("datalist option[value='Birch (birch)']").wait_for(state="attached")
+    field.press_sequentially("ch (birch)")
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("was changed successfully").wait_for()
     assert [each.workspace.key for each in eve.memberships.all()] == ["birch"]
