@@ -105,7 +105,10 @@ def parse_whole_number(value: object, *, at_least: int) -> Decimal:
 
     ValueError says what is wrong (spec 2.2).
     """
-    number = parse_quantity(value, zero_allowed=True)
+    given = _number_of(value)
+    if given.is_finite() and given < 0:
+        raise ValueError(f"must be at least {at_least}")
+    number = parse_quantity(given, zero_allowed=True)
     if number != number.to_integral_value():
         raise ValueError("must be a whole number")
     if number < at_least:

@@ -138,8 +138,9 @@ def test_limits_and_thresholds_are_whole():
     assert parse_whole_number("40.0", at_least=1) == 40
     with pytest.raises(ValueError, match="must be a whole number"):
         parse_whole_number("40.5", at_least=0)
-    with pytest.raises(ValueError, match="must be at least 1"):
-        parse_whole_number(0, at_least=1)
+    for too_low in (0, -1, "-0.5"):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            parse_whole_number(too_low, at_least=1)
 
 
 # --- stored and shown -------------------------------------------------------------------------------------------------
