@@ -28,6 +28,7 @@ from usage.services.ingest import ingest_sent
 
 BATCH = 1000
 GRACE = timedelta(hours=1, seconds=4)
+ARRIVAL = timedelta(seconds=20)
 SEATS = {"atlas": ((0, 6), (200, 7), (362, 8)), "birch": ((0, 2),), "cobalt": ((0, 3), (300, 4))}
 
 
@@ -53,8 +54,11 @@ class Story:
             period = current_period(self.account, at)
             self._open(index, period)
             for moment in self._moments(index, period):
-                self._send([event for event in self.told if at <= event.at < moment], routed=index == PERIODS)
-                evaluate(account_ids=[self.account.pk], now=moment)
+                events = [event for event in self.told if at <= event.at < moment]
+                self._send(events, routed=index == PERIODS)
+                # As it is: usage is looked at when it has arrived, and once more when the period is over.
+                is_last = moment >= min(period.ends_at, self.now) or not events
+                evaluate(account_ids=[self.account.pk], now=moment if is_last else events[-1].at + ARRIVAL)
                 at = moment
                 if index == self.company.upgrade_in and at < period.ends_at:
                     self._upgrade(at)
@@ -66,12 +70,12 @@ class Story:
             self._correct(index, period, closes_at)
 
     def _moments(self, index: int, period: Period) -> Iterator[datetime]:
-        """When alerts are looked at: daily in the last two periods, else weekly; always at the end."""
+        """Up to when usage has been looked at: twice a day in the last two periods, else weekly; always at the end."""
         if index == self.company.upgrade_in:
             yield period.starts_at + timedelta(days=12, hours=9)
             yield period.ends_at
             return
-        step = timedelta(days=1 if index >= PERIODS - 1 else 7)
+        step = timedelta(hours=12) if index >= PERIODS - 1 else timedelta(days=7)
         end = min(period.ends_at, self.now)
         moment = period.starts_at + step
         while moment < end:
@@ -82,7 +86,7 @@ class Story:
     def _send(self, events: Sequence[Happening], *, routed: bool = False) -> None:
         for start in range(0, len(events), BATCH):
             batch = events[start : start + BATCH]
-            arrival = max(event.at for event in batch) + timedelta(seconds=20)
+            arrival = max(event.at for event in batch) + ARRIVAL
             result = ingest_sent(
                 account_id=self.account.pk,
                 sent=[event.as_event() for event in batch],
