@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from django.utils import timezone
 from billing.models import Plan
 from billing.services.subscriptions import start_subscription
 from tests.alerts.conversations import limit
+from tests.billing.books import at
 from tests.factories import BY, bearer, event, make_account, make_key, metric, workspace
 from usage import invariants
 from usage.clocks import system_clock
@@ -24,6 +25,7 @@ from usage.events import parse_events
 from usage.models import Account, ApiKey, UsageEvent, UsageTotal
 from usage.selectors import current_period
 from usage.services.api_keys import admission
+from usage.services.ingest import ingest_sent
 from usage.services.ingest_one import ingest_one
 
 pytestmark = pytest.mark.django_db
@@ -204,6 +206,22 @@ def test_an_event_that_passes_a_level_is_left_to_the_way_that_tells(account: Acc
     result = ingest_one(admission=asked, event=parsed)
     assert result is not None
     assert result.accepted == 1
+
+
+def test_at_the_very_turn_of_the_period_its_usage_is_late_alone_and_in_a_batch() -> None:
+    account = make_account()
+    turn = datetime(2026, 7, 1, tzinfo=UTC)
+    before = turn - timedelta(microseconds=1)
+    for received_at in (before, turn):
+        ingest_sent(account_id=account.pk, sent=[event(time=before)], clock=at(received_at))
+    plain = make_key(account, "ingest")
+    for received_at in (before, turn):
+        ApiKey.objects.update(last_used_on=received_at.date())
+        asked = admission(f"Bearer {plain}", "atlas", "ingest", now=received_at)
+        (parsed,), _ = parse_events([event(time=before)])
+        assert ingest_one(admission=asked, event=parsed) is not None
+    row = UsageTotal.objects.get()
+    assert [row.quantity, row.quantity_in_time] == [4, 2]
 
 
 def test_a_level_within_reach_since_it_was_looked_at_takes_the_event_back() -> None:

@@ -160,13 +160,12 @@ def test_releasing_after_the_expiry_gives_nothing_back_twice() -> None:
 def test_a_reservation_belongs_to_its_period_and_is_settled_there() -> None:
     limit(2)
     keep(quantity="2", seconds=86_400, at=datetime(2026, 6, 30, 23, 59, tzinfo=UTC))
-    later = datetime(2026, 7, 1, 0, 5, tzinfo=UTC)
-    assert take("july", "2", at=later).allowed
-    finish(quantity="2", at=later)
+    assert take("july", "2", at=JULY).allowed
+    finish(quantity="2", at=JULY)
     assert (total().quantity, total().quantity_in_time) == (2, 0)
     assert total(period=JULY).quantity == 2
     row = UsageEvent.objects.get(source="headroom:reservation")
-    assert (row.period, row.day.isoformat(), row.received_at) == (JUNE, "2026-06-30", later)
+    assert (row.period, row.day.isoformat(), row.received_at) == (JUNE, "2026-06-30", JULY)
     assert broken() == []
 
 
