@@ -48,6 +48,7 @@ def test_a_sandbox_account_has_a_test_clock() -> None:
         ["--workspace", "Not A Key"],
         ["--billing-contact", "nobody"],
         ["--started-on", "31.1.2026"],
+        ["--started-on", "0206-01-31"],
     ],
 )
 def test_an_impossible_account_is_refused_as_a_whole(change: list[str]) -> None:

@@ -21,6 +21,8 @@ from usage.signals import account_changed
 from usage.validators import check_text, validate_currency
 
 FLAGS = tuple(PERMISSIONS)
+# A slip of the pen in a year would open, and bill, thousands of periods.
+EARLIEST = date(1970, 1, 1)
 
 
 @transaction.atomic
@@ -51,6 +53,8 @@ def create_account(
         raise InvalidInput(f"The interval is one of {', '.join(AccountClock.Interval.values)}.", field="interval")
     _check(validate_key, key, "key")
     check_text(Account._meta.get_field("name"), name, named="name")
+    if started_on < EARLIEST:
+        raise InvalidInput(f"The first billing period begins in {EARLIEST.year} or later.", field="started_on")
     try:
         starts_at, anchor = arithmetic.day_starts_at(started_on, zone), arithmetic.anchor_on(started_on, zone)
     except ValueError as error:
