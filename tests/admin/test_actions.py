@@ -51,7 +51,7 @@ def test_nothing_happens_before_the_page_is_answered(account: Account, admin_cli
     page = ask(admin_client, "cancel_subscriptions", account)
     assert page.status_code == 200
     assert QUESTION in page.content.decode()
-    assert "Acme" in page.content.decode()
+    assert "Acme (acme)" in page.content.decode()
     assert AuditEntry.objects.count() == before
 
 

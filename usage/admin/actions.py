@@ -93,9 +93,10 @@ def _ask(
 
 
 def _named(obj: Any) -> str:
-    """The row and whose it is, for a number alone can be mistyped."""
-    account = getattr(obj, "account", None)
-    return f"{obj}, {account}" if account and str(account) not in str(obj) else str(obj)
+    """The row and whose it is, for a number alone can be mistyped, and two accounts may have one name."""
+    account, key = getattr(obj, "account", None), getattr(obj, "key", "")
+    name = f"{obj} ({key})" if key and key != str(obj) else str(obj)
+    return f"{name}, {account}" if account and str(account) not in name else name
 
 
 def _do_all(
