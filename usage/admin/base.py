@@ -142,8 +142,9 @@ class HeadroomAdmin(TypedInputs, PlainAdmin):
         )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        if any("\x00" in value for values in request.GET.lists() for value in values[1]):
-            return redirect(request.path)  # no column holds it, and the database takes no question with it
+        nothing = any("\x00" in value for values in request.GET.lists() for value in values[1])
+        if nothing or len(request.GET.get(f"{self.date_hierarchy}__year", "")) > 4:
+            return redirect(request.path)  # no column holds it, and neither Django nor the database can ask for it
         title = str(capfirst(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
@@ -153,6 +154,9 @@ class HeadroomAdmin(TypedInputs, PlainAdmin):
         if name := str(context["original"] or ""):
             context |= {"title": name, "subtitle": capfirst(str(self.opts.verbose_name))}
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return None if "\x00" in object_id else super().get_object(request, object_id, from_field)
 
     def response_action(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         """Nothing, with the list again, when a selected row cannot be one."""
