@@ -292,6 +292,11 @@ class TestWithoutThePermission:
         assert "This feature is restricted" in response.content.decode()
         assert "<html" not in response.content.decode()
 
+    def test_the_pop_up_leads_back_to_the_page_it_came_from(self, account: Account) -> None:
+        client = browser("cleo@example.com", **{"HX-Request": "true"})
+        for control, page in (("workflow_restricted", "workflows"), ("billing_restricted", "billing")):
+            assert f'href="{address(page)}"' in client.get(address(control)).content.decode()
+
 
 class TestForeignWorkspaces:
     def test_answer_like_missing_ones(self, ada: Client) -> None:
