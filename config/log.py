@@ -38,6 +38,14 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class BriefFilter(logging.Filter):
+    """A line without its traceback, for what any stranger can cause at will."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: at, level, logger, request_id, message and, where there is one, error."""
 

@@ -193,7 +193,7 @@ ISSUER = issuer(env)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "config.log.RequestIdFilter"}},
+    "filters": {"request_id": {"()": "config.log.RequestIdFilter"}, "brief": {"()": "config.log.BriefFilter"}},
     "formatters": {
         "plain": {"format": "{asctime} {levelname:<7} {name} [{request_id}] {message}", "style": "{"},
         "json": {"()": "config.log.JsonFormatter"},
@@ -209,6 +209,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
+        "django.security.DisallowedHost": {"filters": ["brief"]},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
         "factur-x": {"level": "WARNING"},
         "fontTools": {"level": "WARNING"},
