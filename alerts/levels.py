@@ -1,10 +1,12 @@
 """The levels of an alert (spec 3.1, 3.10). A level is reached when `quantity >= level`, compared exactly.
 
-Of usage the statements of an evaluation (`alerts.services.statements`) work them out where the totals are.
+Of usage the statements of an evaluation (`alerts.services.statements`) work them out where the totals are, by the rule
+that `newly_reached` states for whoever builds on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
@@ -23,3 +25,11 @@ def levels_of(threshold: Decimal, also_50_80: bool) -> list[tuple[int, Decimal]]
         raise ValueError(f"threshold must be greater than 0, not {threshold}")
     percents = OWN_PERCENTS if also_50_80 else (100,)
     return [(percent, decimal_of(whole * percent / 100)) for percent in percents]
+
+
+def newly_reached(*, baseline: Decimal, now: Decimal, levels: Iterable[Decimal]) -> list[Decimal]:
+    """The levels with `baseline` < level <= `now`, ascending, each once; all in one unit.
+
+    `baseline` is the quantity when the threshold came into force: what was passed before is never told (spec 3.4).
+    """
+    return sorted({level for level in levels if baseline < level <= now})
