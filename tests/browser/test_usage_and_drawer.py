@@ -115,9 +115,7 @@ def test_what_refreshes_itself_leaves_the_reader_where_they_are(page: Any, live_
     assert before > 0
     with page.expect_response(lambda answer: "/usage" in answer.url and answer.request.method == "GET"):
         page.evaluate("htmx.trigger('#usage', 'poll')")
-    page.wait_for_function(
-        "document.querySelector('#usage.htmx-request, #usage.htmx-added, #usage.htmx-settling') === null"
-    )
+    expect(page.locator("#usage:is(.htmx-request, .htmx-added, .htmx-settling)")).to_have_count(0)
     assert page.evaluate("scrollY") == before
 
 
