@@ -25,7 +25,7 @@ from django.utils.text import capfirst
 
 from usage.admin.columns import zones
 from usage.admin.inputs import TypedInputs
-from usage.admin.lists import SharedRows
+from usage.admin.lists import SharedRows, all_rows
 from usage.models import Account, AuditEntry, User, Workspace
 from usage.services.audit import Actor, record
 from usage.sql import prepared
@@ -109,8 +109,10 @@ class Choices(BaseChoiceIterator):
 
 def choices_of(field: Any) -> Choices:
     """The rows that a field offers, read in one statement; Django counts them first and opens a cursor for them."""
+    query = field.queryset.query
+    rows = field.queryset if query.where else all_rows(field.queryset.model, tuple(query.order_by))()
     empty = [] if field.empty_label is None else [("", field.empty_label)]
-    return Choices([*empty, *((field.prepare_value(row), field.label_from_instance(row)) for row in field.queryset)])
+    return Choices([*empty, *((field.prepare_value(row), field.label_from_instance(row)) for row in rows)])
 
 
 class HeadroomAdmin(TypedInputs, PlainAdmin):

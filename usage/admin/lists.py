@@ -46,7 +46,7 @@ class RelatedChoices(RelatedFieldListFilter):
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         ordering = tuple(self.field_admin_ordering(field, request, model_admin))
-        return [(row.pk, str(row)) for row in _all_rows(field.related_model, ordering)()]
+        return [(row.pk, str(row)) for row in all_rows(field.related_model, ordering)()]
 
 
 def _is_ours(field: Any) -> bool:
@@ -83,5 +83,6 @@ def _rows_by_key(model: type[Model], hidden: tuple[str, ...]) -> Written[Any]:
 
 
 @cache
-def _all_rows(model: type[Model], ordering: tuple[Any, ...]) -> Written[Any]:
+def all_rows(model: type[Model], ordering: tuple[Any, ...]) -> Written[Any]:
+    """The question for all rows of a model, for choices."""
     return Written(lambda: model._default_manager.order_by(*ordering) if ordering else model._default_manager.all())

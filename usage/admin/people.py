@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from functools import cache
 from typing import Any
 
 from django import forms
@@ -29,6 +30,7 @@ from usage.admin.columns import chosen, in_a_row, link, linked
 from usage.models import Teammate, UsageEvent, User
 from usage.services.accounts import FLAGS, remove_teammate, set_teammate_flags
 from usage.services.audit import Actor
+from usage.written import Written
 
 
 def save_teammates(request: HttpRequest, formset: Any) -> None:
@@ -175,18 +177,27 @@ class GrantingAdmin(HeadroomAdmin):
 
 def _permissions() -> list[tuple[int, str]]:
     """Those that open something in admin, in words; a model's name costs no query here, as it would as a row's text."""
-    rows = Permission.objects.order_by("content_type__app_label", "content_type__model", "codename")
-    opening = {
-        (about.app_label, get_permission_codename(action, about)): about
-        for about, actions in _opening()
-        for action in actions
-    }
-    found = rows.values_list("pk", "name", "content_type__app_label", "codename")
+    titles = _titles()
     return [
-        (pk, f"{about.app_config.verbose_name} | {about.verbose_name} | {name}")
-        for pk, name, app, code in found
-        if (about := opening.get((app, code)))
+        (pk, f"{titles[app, code]} | {name}") for pk, name, app, code in _ALL_PERMISSIONS() if (app, code) in titles
     ]
+
+
+_ALL_PERMISSIONS = Written(
+    lambda: Permission.objects.order_by("content_type__app_label", "content_type__model", "codename").values_list(
+        "pk", "name", "content_type__app_label", "codename"
+    )
+)
+
+
+@cache
+def _titles() -> dict[tuple[str, str], str]:
+    """Of each permission that opens something, what it opens."""
+    titles = {}
+    for about, actions in _opening():
+        title = f"{about.app_config.verbose_name} | {about.verbose_name}"
+        titles |= {(about.app_label, get_permission_codename(action, about)): title for action in actions}
+    return titles
 
 
 def _opening() -> Iterator[tuple[Any, Sequence[str]]]:
