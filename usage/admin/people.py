@@ -193,7 +193,7 @@ _ALL_PERMISSIONS = Written(
 @cache
 def _titles() -> dict[tuple[str, str], str]:
     """Of each permission that opens something, what it opens."""
-    titles = {}
+    titles: dict[tuple[str, str], str] = {}
     for about, actions in _opening():
         title = f"{about.app_config.verbose_name} | {about.verbose_name}"
         titles |= {(about.app_label, get_permission_codename(action, about)): title for action in actions}
