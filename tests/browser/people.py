@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
@@ -10,8 +11,10 @@ from django.test import Client
 from usage.models import User
 
 WIDE = {"width": 1280, "height": 900}
+TABLET = {"width": 768, "height": 1024}
 PHONE = {"width": 390, "height": 844}
 LOOKS = ((WIDE, "light"), (WIDE, "dark"), (PHONE, "light"))
+ALL_LOOKS = tuple((size, scheme) for size in (WIDE, TABLET, PHONE) for scheme in ("light", "dark"))
 
 
 def log_in(page: Any, live_server: Any, email: str = "ada@example.com") -> None:
@@ -34,9 +37,9 @@ def check(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-def check_all_looks(page: Any) -> None:
+def check_all_looks(page: Any, looks: Iterable[tuple[Any, Any]] = LOOKS) -> None:
     """`check` in light and dark, wide and on a phone."""
-    for size, scheme in LOOKS:
+    for size, scheme in looks:
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=scheme)
         check(page)

@@ -16,7 +16,7 @@ from django.urls import reverse
 from alerts.models import Delivery
 from billing.models import Plan
 from tests.admin.conftest import build_world
-from tests.browser.people import check_all_looks, log_in
+from tests.browser.people import ALL_LOOKS, check_all_looks, log_in
 from tests.factories import make_user
 from usage.models import Account, UsageEvent, User
 
@@ -68,7 +68,7 @@ def test_every_page_of_the_admin_is_for_everybody(admin_page: Any, live_server: 
         answer = page.goto(live_server.url + path)
         if answer.headers["content-type"].startswith("text/html"):
             assert answer.status == 200, path
-            check_all_looks(page)
+            check_all_looks(page, ALL_LOOKS)
 
     def links(css: str) -> list[str]:
         found: list[str] = page.eval_on_selector_all(css, "all => all.map((one) => one.getAttribute('href'))")
@@ -97,7 +97,7 @@ def test_every_page_of_the_admin_is_for_everybody(admin_page: Any, live_server: 
             page.locator("select[name=action]").first.select_option(action)
             page.locator(".actions button[name=index]").first.click()
             page.wait_for_load_state()
-            check_all_looks(page)
+            check_all_looks(page, ALL_LOOKS)
     assert len(seen) > 60
 
 
