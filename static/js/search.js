@@ -19,10 +19,14 @@ function enhance(select) {
   select.hidden = true;
   select.after(input, list);
 
-  let turn = 0;
+  let turn = 0, last = { text: input.value, key: select.value };
+  function set({ text, key }) {
+    last = { text, key };
+    select.replaceChildren(new Option(text, key, true, true));
+  }
   function choose() {
-    const key = keys.get(input.value.trim());
-    select.replaceChildren(key ? new Option(input.value, key, true, true) : new Option("", "", true, true));
+    const text = input.value.trim();
+    if (!text || keys.has(text)) set({ text, key: keys.get(text) ?? "" });
   }
   async function look() {
     const mine = ++turn;
@@ -32,7 +36,7 @@ function enhance(select) {
     const { results } = await answer.json();
     for (const row of results) keys.set(row.text, row.id);
     list.replaceChildren(...results.map((row) => new Option("", row.text)));
-    if (input.value && !select.value) choose();
+    choose();
   }
   let waiting = 0;
   input.addEventListener("input", () => {
@@ -40,6 +44,8 @@ function enhance(select) {
     clearTimeout(waiting);
     waiting = setTimeout(look, PAUSE);
   });
+  // Words that name no row change nothing: what was chosen before stands there again.
+  input.addEventListener("change", () => { choose(); input.value = last.text; });
   input.addEventListener("focus", look, { once: true });
 }
 
